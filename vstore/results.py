@@ -1,0 +1,92 @@
+"""What a store hands back: hits, results and the content of a document."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, overload
+
+from vstore.types import Contribution, Mode, StoredChunk, StoredDocument
+
+
+@dataclass(frozen=True, slots=True)
+class Hit:
+    """One result. `document.text[start:end] == text`; `matched` are the query's words found in it."""
+
+    chunk_id: int
+    score: float
+    text: str
+    heading: str
+    start: int
+    end: int
+    document: StoredDocument
+    why: tuple[Contribution, ...] = ()
+    matched: tuple[str, ...] = ()
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain types only, ready for `json.dumps`."""
+        return {
+            "chunk_id": self.chunk_id,
+            "score": self.score,
+            "text": self.text,
+            "heading": self.heading,
+            "start": self.start,
+            "end": self.end,
+            "document": self.document.to_dict(),
+            "why": [part.to_dict() for part in self.why],
+            "matched": list(self.matched),
+        }
+
+
+@dataclass(frozen=True, slots=True)
+class Results(Sequence[Hit]):
+    """What a search returns: a sequence of hits, best first, and how it came about.
+
+    `mode` is the mode that was served; `degraded` says in a sentence why it is not the one that was asked for.
+    `timings` are milliseconds by stage.
+    """
+
+    query: str
+    hits: tuple[Hit, ...]
+    mode: Mode
+    fusion: str
+    degraded: str | None = None
+    timings: Mapping[str, float] = field(default_factory=dict)
+
+    @overload
+    def __getitem__(self, index: int) -> Hit: ...
+    @overload
+    def __getitem__(self, index: slice) -> tuple[Hit, ...]: ...
+    def __getitem__(self, index: int | slice) -> Hit | tuple[Hit, ...]:
+        return self.hits[index]
+
+    def __len__(self) -> int:
+        return len(self.hits)
+
+    def __iter__(self) -> Iterator[Hit]:
+        return iter(self.hits)
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain types only, ready for `json.dumps`."""
+        return {
+            "query": self.query,
+            "mode": self.mode,
+            "fusion": self.fusion,
+            "degraded": self.degraded,
+            "timings_ms": dict(self.timings),
+            "hits": [hit.to_dict() for hit in self.hits],
+        }
+
+
+@dataclass(frozen=True, slots=True)
+class Content:
+    """A whole document with its text, or one of its chunks (`chunk`) with that chunk's text."""
+
+    document: StoredDocument
+    text: str
+    chunk: StoredChunk | None = None
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain types only, ready for `json.dumps`."""
+        place = {} if self.chunk is None else {"chunk_id": self.chunk.id, "heading": self.chunk.heading}
+        return {"document": self.document.to_dict(), **place, "text": self.text}

@@ -1,0 +1,345 @@
+"""The nouns that pass between stages, and the two protocols vstore is built on.
+
+Everything here is frozen and knows neither SQLite nor a model nor a terminal. `Embedder` is what a model must offer;
+`Index` and `Snapshot` are all that ingest, search and refinement ask of storage (see docs/architecture.md).
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from contextlib import AbstractContextManager
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import TYPE_CHECKING, Any, Literal, Protocol, runtime_checkable
+
+from vstore.errors import SpaceMismatchError
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
+    from vstore.filters import Filter
+
+    FloatArray = NDArray[np.float32]
+
+Mode = Literal["hybrid", "dense", "lexical"]
+WriteOutcome = Literal["added", "updated", "unchanged"]
+
+DEFAULT_COLLECTION = "default"
+
+
+# --- models -----------------------------------------------------------------------------------------------------------
+
+
+class Embedder(Protocol):
+    """Turns text into unit vectors. Anything with these members will do."""
+
+    @property
+    def dimension(self) -> int:
+        """Length of every vector."""
+
+    @property
+    def fingerprint(self) -> str:
+        """Changes whenever the vectors would: weights, tokenizer, pooling, prefixes, normalisation, dtype."""
+
+    def embed_documents(self, texts: list[str]) -> FloatArray:
+        """Embed passages: float32, shape (len(texts), dimension), rows of length 1."""
+
+    def embed_queries(self, texts: list[str]) -> FloatArray:
+        """Embed queries: float32, shape (len(texts), dimension), rows of length 1."""
+
+
+@runtime_checkable
+class TokenWindow(Protocol):
+    """What an embedder may offer besides, so that chunks are cut to its own window instead of to characters."""
+
+    @property
+    def max_tokens(self) -> int:
+        """Most tokens the model reads of one text, special tokens included."""
+
+    @property
+    def tokenizer(self) -> Any:
+        """The model's `tokenizers.Tokenizer`, without truncation or padding."""
+
+
+@dataclass(frozen=True, slots=True)
+class Space:
+    """An embedding space: vectors of one space may be compared with each other, and with nothing else."""
+
+    number: int
+    fingerprint: str
+    dimension: int
+    model: str
+
+    def require(self, fingerprint: str) -> None:
+        """Raise SpaceMismatchError unless this is the space of the model with that fingerprint."""
+        if fingerprint != self.fingerprint:
+            raise SpaceMismatchError(
+                f"this store holds vectors of {self.model} ({self.fingerprint[:12]}), but the model in use makes "
+                f"others ({fingerprint[:12]}); open the store with {self.model}, or ingest the sources into a new store"
+            )
+
+
+# --- what goes in -----------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class Section:
+    """A stretch `[start, end)` of a document's text (in characters) under one heading path, cut nowhere else first."""
+
+    start: int
+    end: int
+    heading: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Document:
+    """One thing to remember, read and decoded but not yet cut.
+
+    `content_hash` covers all that decides what is stored (text, title, metadata, tags), so equal hashes mean
+    that there is nothing to do. `modified_at` is the source's own time, when it has one.
+    """
+
+    uri: str
+    text: str
+    title: str
+    content_hash: str
+    collection: str = DEFAULT_COLLECTION
+    media_type: str = "text/plain"
+    metadata: Mapping[str, Any] = field(default_factory=dict)
+    tags: tuple[str, ...] = ()
+    sections: tuple[Section, ...] = ()
+    modified_at: datetime | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Chunk:
+    """A piece of a document: `document.text[start:end] == text`. Offsets count characters.
+
+    `content_hash` covers what the embedder sees (title, heading path and text): same hash, same vector.
+    """
+
+    ordinal: int
+    start: int
+    end: int
+    heading: str
+    text: str
+    content_hash: str
+
+
+# --- what comes out ---------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class StoredDocument:
+    """A document as the store knows it, without its text."""
+
+    id: int
+    collection: str
+    uri: str
+    title: str
+    media_type: str
+    metadata: Mapping[str, Any]
+    tags: tuple[str, ...]
+    created_at: datetime
+    updated_at: datetime
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain types only, ready for `json.dumps`."""
+        return {
+            "uri": self.uri,
+            "title": self.title,
+            "collection": self.collection,
+            "media_type": self.media_type,
+            "metadata": dict(self.metadata),
+            "tags": list(self.tags),
+            "created_at": self.created_at.isoformat(),
+            "updated_at": self.updated_at.isoformat(),
+        }
+
+
+@dataclass(frozen=True, slots=True)
+class StoredChunk:
+    """A chunk as the store knows it, with the document it belongs to."""
+
+    id: int
+    document: StoredDocument
+    ordinal: int
+    start: int
+    end: int
+    heading: str
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
+class Contribution:
+    """One addend of a score: `source` is a leg or a stage, `rank` counts from 1, `raw` is the leg's own score."""
+
+    source: str
+    points: float
+    rank: int | None = None
+    raw: float | None = None
+    weight: float | None = None
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain types only; absent parts are left out."""
+        parts = {
+            "source": self.source,
+            "points": self.points,
+            "rank": self.rank,
+            "raw": self.raw,
+            "weight": self.weight,
+        }
+        return {name: value for name, value in parts.items() if value is not None}
+
+
+@dataclass(frozen=True, slots=True)
+class Candidate:
+    """A chunk on its way to the results. Its score is the sum of its contributions, so the two cannot disagree."""
+
+    chunk_id: int
+    why: tuple[Contribution, ...]
+
+    @property
+    def score(self) -> float:
+        """Sum of the contributions' points."""
+        return math.fsum(part.points for part in self.why)
+
+
+@dataclass(frozen=True, slots=True)
+class Statistics:
+    """How much is in a store. `collections` maps names to numbers of documents."""
+
+    documents: int
+    chunks: int
+    chunks_without_vector: int
+    collections: Mapping[str, int]
+    space: Space | None
+    schema: int
+    sqlite: str
+
+
+# --- search -----------------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class Scope:
+    """Which chunks a search may return: those of the given collections (none given: all) that pass the filter."""
+
+    collections: tuple[str, ...] = ()
+    where: Filter | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Query:
+    """A search as it was asked. `k` counts results."""
+
+    text: str
+    k: int
+    mode: Mode
+    fusion: str
+    scope: Scope = Scope()
+
+
+@dataclass(frozen=True, slots=True)
+class Term:
+    """A word of the query as the keyword index sees it, and the number of chunks that have it (the whole store's)."""
+
+    text: str
+    stem: str
+    document_frequency: int
+
+
+@dataclass(frozen=True, slots=True)
+class Ranking:
+    """One leg's answer: distinct chunk ids, best first, with the leg's own scores (higher is better)."""
+
+    leg: str
+    chunk_ids: tuple[int, ...] = ()
+    scores: tuple[float, ...] = ()
+
+    def __post_init__(self) -> None:
+        if len(self.chunk_ids) != len(self.scores):
+            raise ValueError(f"{self.leg} ranking: {len(self.chunk_ids)} ids but {len(self.scores)} scores")
+        if len(set(self.chunk_ids)) != len(self.chunk_ids):
+            raise ValueError(f"{self.leg} ranking has a chunk twice")
+        if any(a < b for a, b in zip(self.scores, self.scores[1:], strict=False)):
+            raise ValueError(f"{self.leg} ranking is not sorted best first")
+
+    def __len__(self) -> int:
+        return len(self.chunk_ids)
+
+
+# --- storage ----------------------------------------------------------------------------------------------------------
+
+
+class Snapshot(Protocol):
+    """The store as it was at one moment: everything read through it belongs together."""
+
+    @property
+    def space(self) -> Space | None:
+        """The active embedding space, or None while no document has been embedded."""
+
+    @property
+    def chunk_count(self) -> int:
+        """Chunks in the whole store."""
+
+    def terms(self, text: str) -> tuple[Term, ...]:
+        """The distinct terms of a text, in its order, cut as the keyword index cuts them."""
+
+    def lexical(self, terms: Sequence[Term], scope: Scope, limit: int) -> Ranking:
+        """The `limit` best chunks in scope by BM25 over any of the terms."""
+
+    def dense(self, vector: FloatArray, scope: Scope, limit: int) -> Ranking:
+        """The `limit` chunks in scope with the highest cosine to `vector`, float32 of shape (dimension,)."""
+
+    def chunks(self, chunk_ids: Sequence[int]) -> dict[int, StoredChunk]:
+        """Chunks by id; ids that do not exist are left out."""
+
+    def matched(self, terms: Sequence[Term], chunk_ids: Sequence[int]) -> dict[int, tuple[str, ...]]:
+        """For each chunk the texts of those terms that occur in it."""
+
+    def documents(self, scope: Scope, limit: int) -> list[StoredDocument]:
+        """Documents in scope, the most recently changed first."""
+
+    def text(self, document_id: int) -> str | None:
+        """The whole text of a document, or None when there is no such document."""
+
+    def statistics(self) -> Statistics:
+        """How much is in the store."""
+
+
+class Index(Protocol):
+    """The one door between the pipelines and storage."""
+
+    def snapshot(self) -> AbstractContextManager[Snapshot]:
+        """Open one consistent view for the length of a `with` block."""
+
+    def bulk(self) -> AbstractContextManager[None]:
+        """Many writes in a row: each safe from a crash of the process, all safe from a power loss at the end."""
+
+    def open_space(self, fingerprint: str, dimension: int, model: str) -> Space:
+        """Make this the active space of an empty store, or check that it is the active one already.
+
+        Raises SpaceMismatchError when the store's vectors belong to another model.
+        """
+
+    def content_hash(self, collection: str, uri: str) -> str | None:
+        """The hash a document was last written with, or None when there is no such document."""
+
+    def embedded_chunks(self, collection: str, uri: str) -> frozenset[str]:
+        """Hashes of the document's chunks that have a vector in the active space and need not be embedded again."""
+
+    def write(
+        self, document: Document, chunks: Sequence[Chunk], vectors: Mapping[str, FloatArray], space: Space
+    ) -> WriteOutcome:
+        """Add or replace one document with its chunks, keywords and vectors, all in one transaction.
+
+        `vectors` maps chunk hashes to float32 (dimension,) for every chunk not in `embedded_chunks`. A chunk whose
+        hash the old version already had keeps its id and vector. Raises SpaceMismatchError when `space` is not the
+        active one any more.
+        """
+
+    def forget(self, collection: str, uri: str) -> int:
+        """Remove a document with all its chunks, keywords and vectors; the number of chunks removed, 0 if none."""
