@@ -1,0 +1,32 @@
+"""Let an iterator run ahead of its consumer, in a thread of its own."""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Iterable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
+from typing import TypeVar
+
+from vstore import config
+
+Item = TypeVar("Item")
+
+
+class _End:
+    """Stands behind the last item."""
+
+
+def ahead(items: Iterable[Item]) -> Iterator[Item]:
+    """The same items in the same order, up to READ_AHEAD of them made early.
+
+    An exception reaches the consumer where it was raised. A consumer that stops early waits for one item at most.
+    """
+    source = iter(items)
+    pool = ThreadPoolExecutor(1, thread_name_prefix="vstore-ahead")
+    try:
+        pending: deque[Future[Item | _End]] = deque(pool.submit(next, source, _End()) for _ in range(config.READ_AHEAD))
+        while not isinstance(item := pending.popleft().result(), _End):
+            pending.append(pool.submit(next, source, _End()))
+            yield item
+    finally:
+        pool.shutdown(cancel_futures=True)

@@ -1,0 +1,57 @@
+"""What a format's parser makes of a file, and how it says that it cannot."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from vstore.config import MAX_DOCUMENT_CHARS, MAX_TITLE_CHARS
+from vstore.errors import InputError
+from vstore.types import Section
+
+
+class Unreadable(InputError):
+    """A file has nothing to store; the message is the reason, in lower case, as the summary of a run shows it."""
+
+
+@dataclass(frozen=True, slots=True)
+class Parsed:
+    """The text of a file with all that could be told from it. An empty title means that it names none."""
+
+    text: str
+    title: str = ""
+    sections: tuple[Section, ...] = ()
+    metadata: Mapping[str, Any] = field(default_factory=dict)
+    tags: tuple[str, ...] = ()
+
+
+def check_length(characters: int) -> None:
+    """Raise Unreadable when a document has more than MAX_DOCUMENT_CHARS characters."""
+    if characters > MAX_DOCUMENT_CHARS:
+        raise Unreadable(f"more than {MAX_DOCUMENT_CHARS:,} characters of text")
+
+
+def join_sections(parts: Iterable[tuple[str, str]]) -> tuple[str, tuple[Section, ...]]:
+    """Join (heading, text) pairs by blank lines: the whole text, and one section for each pair that has text.
+
+    Raises Unreadable as soon as the whole is longer than MAX_DOCUMENT_CHARS.
+    """
+    texts: list[str] = []
+    sections: list[Section] = []
+    position = 0
+    for heading, part in parts:
+        body = part.strip()
+        if not body:
+            continue
+        texts.append(body)
+        sections.append(Section(position, position + len(body), heading))
+        position += len(body) + 2
+        check_length(position)
+    return "\n\n".join(texts), tuple(sections)
+
+
+def usable_title(raw: object) -> str:
+    """A title on one line, or "" when it is none, or longer than MAX_TITLE_CHARS."""
+    title = " ".join(raw.split()) if isinstance(raw, str) else ""
+    return title if len(title) <= MAX_TITLE_CHARS else ""

@@ -1,0 +1,136 @@
+"""From a file, or a text, to documents."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from pathlib import Path
+from types import MappingProxyType
+from typing import Any, Final
+
+from vstore.errors import MissingExtraError
+from vstore.ingest import formats, media
+from vstore.ingest.digest import digest
+from vstore.ingest.parsed import Parsed, Unreadable
+from vstore.ingest.rows import Row, read_rows
+from vstore.ingest.source import load
+from vstore.ingest.text import clean
+from vstore.ingest.walk import Skipped
+from vstore.types import Document
+
+_NOTHING: Final[Mapping[str, Any]] = MappingProxyType({})
+
+
+def file_uri(path: Path) -> str:
+    """The uri a file's document is stored under: its absolute path, with links resolved and `/` between the parts."""
+    return clean(path.resolve().as_posix())
+
+
+def source_hash(path: Path, collection: str, tags: tuple[str, ...] = (), metadata: Mapping[str, Any] = _NOTHING) -> str:
+    """The content hash `read_file` would give the file's document, without parsing the file.
+
+    "" when the file cannot be read, which `read_file` then reports. The rows of a JSONL file have hashes of their own,
+    so the hash of the whole file is that of no document. Raises InputError for metadata that are not JSON.
+    """
+    try:
+        return _Labels(collection, tags, metadata).file_hash(path, load(path).data)
+    except Unreadable:
+        return ""
+
+
+def read_file(
+    path: Path, *, collection: str, tags: tuple[str, ...] = (), metadata: Mapping[str, Any] = _NOTHING
+) -> Iterator[Document | Skipped]:
+    """Read a file: one document, or one for each row of a JSONL file, with the uri `<path>#<id>`.
+
+    What cannot be read is yielded as Skipped with its reason: the file, or a single row. Tags and metadata from the
+    file are joined by those given, which win. Raises InputError for metadata that are not JSON.
+    """
+    labels = _Labels(collection, tags, metadata)
+    uri = file_uri(path)
+    kind = media.media_type(path)
+    try:
+        if kind == media.ROWS:
+            for row in read_rows(path):
+                yield row if isinstance(row, Skipped) else labels.row_document(row, f"{uri}#{row.id}")
+        else:
+            source = load(path)
+            parsed = formats.parse(source.data, kind)
+            title = parsed.title or clean(path.stem)
+            content_hash = labels.file_hash(path, source.data)
+            yield labels.document(parsed, uri, title, kind, content_hash, source.modified_at)
+    except (Unreadable, MissingExtraError) as error:
+        yield Skipped(path, str(error))
+
+
+def read_text(
+    text: str,
+    *,
+    uri: str,
+    title: str = "",
+    collection: str,
+    tags: tuple[str, ...] = (),
+    metadata: Mapping[str, Any] = _NOTHING,
+    media_type: str = media.PLAIN,
+) -> Document:
+    """Make a document of a text that is at hand. An empty title is taken from the text, where Markdown has one.
+
+    Raises InputError when the text is blank or too long, or the metadata are not JSON.
+    """
+    labels = _Labels(collection, tags, metadata)
+    text, title = clean(text), clean(title)
+    parsed = formats.parse_text(text, media_type, title)
+    title = title or parsed.title
+    return labels.document(parsed, clean(uri), title, media_type, labels.hash(text.encode(), title, media_type))
+
+
+@dataclass(frozen=True, slots=True)
+class _Labels:
+    """What the caller says about everything it reads."""
+
+    collection: str
+    tags: tuple[str, ...]
+    metadata: Mapping[str, Any]
+
+    def hash(self, content: bytes, title: str, media_type: str) -> str:
+        return digest(
+            content,
+            title=title,
+            media_type=media_type,
+            collection=self.collection,
+            tags=self.tags,
+            metadata=self.metadata,
+        )
+
+    def file_hash(self, path: Path, data: bytes) -> str:
+        return self.hash(data, clean(path.stem), media.media_type(path))
+
+    def row_document(self, row: Row, uri: str) -> Document:
+        parsed = row.parsed
+        everything = json.dumps([parsed.text, parsed.tags, parsed.metadata], sort_keys=True)
+        content_hash = self.hash(everything.encode(), parsed.title, media.PLAIN)
+        return self.document(parsed, uri, parsed.title, media.PLAIN, content_hash, row.modified_at)
+
+    def document(
+        self,
+        parsed: Parsed,
+        uri: str,
+        title: str,
+        media_type: str,
+        content_hash: str,
+        modified_at: datetime | None = None,
+    ) -> Document:
+        return Document(
+            uri=uri,
+            text=parsed.text,
+            title=title,
+            content_hash=content_hash,
+            collection=self.collection,
+            media_type=media_type,
+            metadata={**parsed.metadata, **self.metadata},
+            tags=tuple(dict.fromkeys((*self.tags, *parsed.tags))),
+            sections=parsed.sections,
+            modified_at=modified_at,
+        )

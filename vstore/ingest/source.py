@@ -1,0 +1,55 @@
+"""Open files without being caught: by devices, pipes, or sizes that were not announced."""
+
+from __future__ import annotations
+
+import os
+import stat
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import datetime, timezone
+from pathlib import Path
+from typing import BinaryIO
+
+from vstore.config import MAX_FILE_BYTES
+from vstore.ingest.parsed import Unreadable
+
+
+@dataclass(frozen=True, slots=True)
+class Source:
+    """A file's bytes and when they were last changed, in UTC."""
+
+    data: bytes
+    modified_at: datetime
+
+
+@contextmanager
+def open_regular(path: Path, limit: int) -> Iterator[tuple[BinaryIO, datetime]]:
+    """Open a file for reading, with the time of its last change.
+
+    Raises Unreadable for what is not a regular file, is larger than `limit` bytes, or may not be read.
+    """
+    try:
+        # without O_NONBLOCK a pipe would block here, before it can be recognised as one
+        descriptor = os.open(path, os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_BINARY", 0))
+    except OSError as error:
+        raise Unreadable(f"cannot be read: {error.strerror}") from error
+    with os.fdopen(descriptor, "rb") as file:
+        status = os.fstat(descriptor)
+        if not stat.S_ISREG(status.st_mode):
+            raise Unreadable("not a regular file")
+        if status.st_size > limit:
+            raise Unreadable(f"larger than {limit:,} bytes")
+        yield file, datetime.fromtimestamp(status.st_mtime, timezone.utc)
+
+
+def load(path: Path) -> Source:
+    """Read a whole file. Raises Unreadable as `open_regular` does; the limit is MAX_FILE_BYTES."""
+    with open_regular(path, MAX_FILE_BYTES) as (file, modified_at):
+        try:
+            data = file.read(MAX_FILE_BYTES + 1)
+        except OSError as error:
+            raise Unreadable(f"cannot be read: {error.strerror}") from error
+        if len(data) > MAX_FILE_BYTES:  # it grew, or is one of those that claim to be empty
+            raise Unreadable(f"larger than {MAX_FILE_BYTES:,} bytes")
+        return Source(data, modified_at)
