@@ -10,6 +10,7 @@ from typing import Final
 APPLICATION_ID: Final = 0x7673746F  # "vsto" in ASCII; marks the file as ours in SQLite's header
 SQLITE_FLOOR: Final = (3, 51, 3)  # first release without the WAL-reset bug that can lose acknowledged commits
 BUSY_TIMEOUT_MS: Final = 5_000  # milliseconds a writer queues behind others; six processes waited 1.2 s at worst
+RETRY_MS: Final = 5  # milliseconds until a step that SQLite does not wait for is tried again; it takes about 1
 WAL_SIZE_LIMIT: Final = 8 * 2**20  # bytes; a checkpoint at this size kept the log at 6 MB where the default let 527 MB
 CHECKPOINT_TIMEOUT_MS: Final = 250  # milliseconds; a longer wait for readers stalls the writer that checkpoints
 PAGE_CACHE_KIB: Final = 64 * 1024  # kibibytes a connection; holds the vectors of about 40,000 chunks
@@ -56,7 +57,6 @@ HASH_BLOCK_BYTES: Final = 2**20  # bytes hashed or copied at a time; larger bloc
 MAX_CONFIG_BYTES: Final = 2**20  # bytes of a model's JSON settings; real ones have a few hundred
 MAX_TOKENIZER_BYTES: Final = 64 * 2**20  # bytes; the largest tokenizers in use have about 35 MB
 MAX_WEIGHTS_BYTES: Final = 4 * 2**30  # bytes; the largest BERT has 1.4 GB in float32
-GRAPH_VERSION: Final = 1  # goes up whenever the converter writes another graph, so that cached ones are left alone
 
 READ_AHEAD: Final = 64  # documents read and cut before the embedder asks for them; more only costs memory
 

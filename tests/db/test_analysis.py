@@ -1,0 +1,89 @@
+"""What is added to the words that SQLite's tokenizer finds, and that queries get the same additions."""
+
+from __future__ import annotations
+
+import time
+import unicodedata
+
+import apsw
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from vstore.db.analysis import extra_text, fold, query_text, stems, tokenizer, tokens
+
+
+@pytest.fixture(scope="module")
+def tokenize() -> apsw.FTS5Tokenizer:
+    return tokenizer(apsw.Connection(":memory:"))
+
+
+@pytest.mark.parametrize(
+    ("text", "extra"),
+    [
+        ("plain words, snake_case and kebab-case", ""),
+        ("maxOpenConns", "max Open Conns"),
+        ("_maxOpen get_maxIdle_now", "max Open max Idle"),
+        ("parseHTTPResponse2", "parse HTTP Response 2"),
+        ("iPhone", "i Phone"),
+        ("HTTP Server UPPER lower", ""),
+        ("索引", "索引"),
+        ("全文検索", "全文 文検 検索"),
+        ("字", "字"),
+        ("한국어", "한국 국어"),
+        ("itgc索引", "索引 itgc"),
+        ("ﬁle", "file"),
+        ("\uff21\uff22\uff23", "ABC"),
+        ("zero\u200bwidth soft\u00adhyphen", "zerowidth softhyphen"),
+        ("Résumé", ""),
+    ],
+)
+def test_extra_words_are_added_by_hand_count(text: str, extra: str) -> None:
+    assert extra_text(text) == extra
+
+
+@pytest.mark.parametrize(
+    ("query", "rewritten"),
+    [
+        ("plain words", "plain words"),
+        ("maxOpenConns", "maxOpenConns max Open Conns"),
+        ("itgc索引", "itgc 索引 "),
+        ("全文検索", " 全文 文検 検索 "),
+        ("ﬁle", "file"),
+    ],
+)
+def test_queries_are_rewritten_the_same_way(query: str, rewritten: str) -> None:
+    assert query_text(query) == rewritten
+
+
+@given(st.text(st.characters(categories=["L", "N", "P", "Z"])))
+def test_every_word_of_a_text_is_found_when_the_text_is_the_query(text: str) -> None:
+    """At least one of the query's stems is among the indexed ones, unless the text has no word at all."""
+    tokenize = tokenizer(apsw.Connection(":memory:"))
+    indexed = set(stems(tokenize, text)) | set(stems(tokenize, extra_text(text)))
+    asked = set(stems(tokenize, query_text(text)))
+    assert not asked or asked & indexed
+
+
+def test_a_very_long_word_is_not_cut_into_parts_and_takes_no_time() -> None:
+    started = time.perf_counter()
+    assert extra_text("aB" * 100) == extra_text("a" * 1_000_000) == extra_text("_" * 1_000_000) == ""
+    assert time.perf_counter() - started < 2.0
+
+
+def test_tokens_are_words_and_their_stems_in_order(tokenize: apsw.FTS5Tokenizer) -> None:
+    found = [(token.text, token.stem) for token in tokens(tokenize, "Running résumés, running\0x")]
+    assert found == [("Running", "run"), ("résumés", "resum"), ("running", "run"), ("x", "x")]
+
+
+@given(st.text())
+def test_stems_are_those_of_the_tokens(text: str) -> None:
+    tokenize = tokenizer(apsw.Connection(":memory:"))
+    assert stems(tokenize, text) == [token.stem for token in tokens(tokenize, text)]
+
+
+@given(st.text())
+def test_folding_twice_changes_nothing_more_for_words(text: str) -> None:
+    folded = fold(text)
+    assert all(unicodedata.category(character) != "Cf" for character in folded)
+    assert fold(fold(folded)) == fold(folded)

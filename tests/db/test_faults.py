@@ -1,0 +1,139 @@
+"""What was acknowledged survives a kill and a full disk."""
+
+from __future__ import annotations
+
+import random
+import time
+from contextlib import closing
+from pathlib import Path
+
+import pytest
+from db.material import assert_consistent, put, rows
+from db.processes import python, start
+
+from vstore.db.index import SqliteIndex
+
+# Action n is known from n alone, and n is printed when it is done.
+WRITER = """
+import sys
+from contextlib import nullcontext
+from pathlib import Path
+from db.material import put
+from db.test_faults import body, uri
+from vstore.db.index import SqliteIndex
+index = SqliteIndex(Path(sys.argv[1]))
+with index.bulk() if sys.argv[3] == "bulk" else nullcontext():
+    for number in range(int(sys.argv[2]), 1_000_000):
+        if number % 7 == 6:
+            index.forget("default", uri(number - 3))
+        else:
+            put(index, uri(number), *(body(number, part) for part in range(3)))
+        print(number, flush=True)
+"""
+
+
+def uri(number: int) -> str:
+    return f"document {number % 40}"
+
+
+def body(number: int, part: int) -> str:
+    return f"word{number}x{part} " * (1 + number * part % 60)
+
+
+def state_after(last: int) -> dict[str, list[str]]:
+    """Chunks by document when the actions 0 to `last` are done."""
+    state: dict[str, list[str]] = {}
+    for number in range(last + 1):
+        if number % 7 == 6:
+            state.pop(uri(number - 3), None)
+        else:
+            state[uri(number)] = [body(number, part) for part in range(3)]
+    return state
+
+
+@pytest.mark.parametrize("way", ["one by one", "bulk"])
+def test_what_was_acknowledged_survives_kill_9(path: Path, way: str) -> None:
+    moments = random.Random(7)
+    done = -1
+    for _ in range(5):
+        with start(WRITER, path, done + 1, way) as process:
+            assert process.stdout is not None
+            first = process.stdout.readline()
+            time.sleep(moments.uniform(0.0, 0.2))
+            process.kill()
+            rest = process.stdout.read()
+        complete = (first + rest)[: (first + rest).rfind("\n") + 1].split()
+        done = int(complete[-1])
+        assert_consistent(path)
+        found = chunks_by_document(path)
+        # The action after the last acknowledged one may be done as well, but only whole.
+        if found != state_after(done):
+            done += 1
+            assert found == state_after(done)
+
+
+def chunks_by_document(path: Path) -> dict[str, list[str]]:
+    sql = "SELECT d.uri, c.text FROM documents AS d JOIN chunks AS c ON c.document_id = d.id ORDER BY c.ordinal"
+    found: dict[str, list[str]] = {}
+    for name, text in rows(path, sql):
+        found.setdefault(name, []).append(text)
+    return found
+
+
+FILLER = """
+import resource, sys
+from pathlib import Path
+from db.material import put
+from vstore import config
+from vstore.db.index import SqliteIndex
+from vstore.errors import StoreError
+path = Path(sys.argv[1])
+index = SqliteIndex(path)
+for number in range(5):
+    put(index, f"before {number}", f"early words {number}")
+config.WAL_SIZE_LIMIT = int(sys.argv[3])
+limit = path.stat().st_size + int(sys.argv[2])
+resource.setrlimit(resource.RLIMIT_FSIZE, (limit, resource.RLIM_INFINITY))
+written = 0
+try:
+    for number in range(200):
+        put(index, f"big {number}", *(f"{number} {part} " * 2_000 for part in range(3)))
+        written += 1
+except StoreError as error:
+    print(written)
+    print(error)
+resource.setrlimit(resource.RLIMIT_FSIZE, (resource.RLIM_INFINITY, resource.RLIM_INFINITY))
+put(index, "after", "late words")
+index.close()
+"""
+
+
+@pytest.mark.parametrize(("room", "log"), [(50_000, 2**23), (500_000, 2**23), (500_000, 50_000)])
+def test_a_full_disk_costs_the_document_at_hand_and_nothing_before_or_after(path: Path, room: int, log: int) -> None:
+    """RLIMIT_FSIZE stands in for the full disk: writes beyond it fail in the same place."""
+    written, error = python(FILLER, path, room, log).splitlines()
+    assert str(path) in error
+    assert "space" in error
+    uris = [row[0] for row in rows(path, "SELECT uri FROM documents ORDER BY id")]
+    kept = [f"before {number}" for number in range(5)] + [f"big {number}" for number in range(int(written))]
+    # A document may be in although its write reported an error: when only emptying the log failed.
+    assert uris in ([*kept, "after"], [*kept, f"big {written}", "after"])
+    assert_consistent(path)
+
+
+def test_a_disk_that_is_full_from_the_start_leaves_a_file_that_can_become_a_store(path: Path) -> None:
+    script = """
+import resource, sys
+from pathlib import Path
+from vstore.db.index import SqliteIndex
+from vstore.errors import StoreError
+resource.setrlimit(resource.RLIMIT_FSIZE, (20_000, resource.RLIM_INFINITY))
+try:
+    SqliteIndex(Path(sys.argv[1]))
+except StoreError as error:
+    print(error)
+"""
+    assert str(path) in python(script, path)
+    with closing(SqliteIndex(path)) as index:
+        assert put(index, "a", "red") == "added"
+    assert_consistent(path)

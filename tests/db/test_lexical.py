@@ -1,0 +1,218 @@
+"""Any text may be searched for, and the keyword leg ranks as FTS5 does."""
+
+from __future__ import annotations
+
+import math
+import tempfile
+import unicodedata
+from collections.abc import Iterator
+from contextlib import closing
+from pathlib import Path
+
+import pytest
+from db.material import put, rows
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from vstore import config
+from vstore.db.index import SqliteIndex
+from vstore.filters import parse
+from vstore.types import Ranking, Scope
+
+EVERYTHING = Scope()
+
+
+def search(index: SqliteIndex, query: str, scope: Scope = EVERYTHING, limit: int = 100) -> Ranking:
+    with index.snapshot() as snapshot:
+        return snapshot.lexical(snapshot.terms(query), scope, limit)
+
+
+def found(index: SqliteIndex, query: str) -> set[str]:
+    """The texts that a query finds."""
+    with index.snapshot() as snapshot:
+        ids = snapshot.lexical(snapshot.terms(query), Scope(), 100).chunk_ids
+        return {chunk.text for chunk in snapshot.chunks(ids).values()}
+
+
+# --- any text is a query ----------------------------------------------------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def shared() -> Iterator[SqliteIndex]:
+    with tempfile.TemporaryDirectory() as folder, closing(SqliteIndex(Path(folder, "memory.db"))) as index:
+        put(index, "a", "and or not near the quick brown fox a b c x y col text title", title="Fox")
+        put(index, "b", "C++ and C# in the alphabet", "索引と全文検索", "maxOpenConns")
+        yield index
+
+
+@given(st.text())
+@settings(max_examples=150, deadline=None)
+def test_any_text_can_be_searched_for(shared: SqliteIndex, text: str) -> None:
+    ranking = search(shared, text)
+    assert set(ranking.chunk_ids) <= {1, 2, 3, 4}
+
+
+@pytest.mark.parametrize(
+    "query",
+    [
+        *("a-b", "C++", "NEAR(", "NEAR(a b, 5)", "*", "fox*", "^fox", "AND", "OR", "NOT", "fox AND", "a AND NOT b"),
+        *('"', '"fox', 'fo"x', "'", "col:x", "title : fox", "{title text}: fox", "- fox", "+fox", "(fox", "fox)"),
+        *("", " ", "\0", "fox\0brown", "\ud800", "fox \udfff", "\u200b", "🦊", "\N{RIGHT-TO-LEFT OVERRIDE}fox"),
+        *("text MATCH 'x'; DROP TABLE chunks; --", "?1", ":a", "@b", "$c", "%s", "{}", "\\", "a" * 100_000),
+    ],
+)
+def test_the_syntax_of_fts5_is_text_like_any_other(shared: SqliteIndex, query: str) -> None:
+    ranking = search(shared, query)
+    words = {"fox", "brown", "near", "and", "or", "not", "a", "b", "c", "x", "text", "title", "col"}
+    asked = {word for word in words if word in query.lower().replace("\0", " ")}
+    assert bool(len(ranking)) == bool(asked & split(query))
+
+
+def split(query: str) -> set[str]:
+    """ASCII words of a query, lower case, one by one."""
+    return set("".join(c.lower() if c.isascii() and c.isalnum() else " " for c in query).split())
+
+
+def test_ten_thousand_words_can_be_searched_for(shared: SqliteIndex) -> None:
+    assert search(shared, " ".join(f"word{number}" for number in range(10_000)) + " fox").chunk_ids == (1,)
+
+
+def test_a_query_without_a_word_has_no_terms_and_finds_nothing(shared: SqliteIndex) -> None:
+    with shared.snapshot() as snapshot:
+        assert snapshot.terms(" ?! ") == ()
+        assert snapshot.lexical((), Scope(), 10) == Ranking("lexical")
+
+
+# --- terms ------------------------------------------------------------------------------------------------------------
+
+
+def test_terms_are_distinct_in_order_and_have_counted_chunks(index: SqliteIndex) -> None:
+    put(index, "a", "red runs", "red red", title="Fox")
+    put(index, "b", "running blue")
+    with index.snapshot() as snapshot:
+        terms = snapshot.terms("Runs FOX red missing ran runs running")
+    assert [(term.text, term.stem, term.document_frequency) for term in terms] == [
+        ("Runs", "run", 2),
+        ("FOX", "fox", 2),
+        ("red", "red", 2),
+        ("missing", "miss", 0),
+        ("ran", "ran", 0),
+    ]
+
+
+def test_frequencies_follow_what_is_forgotten(index: SqliteIndex) -> None:
+    put(index, "a", "red")
+    put(index, "b", "red blue")
+    index.forget("default", "a")
+    with index.snapshot() as snapshot:
+        assert [term.document_frequency for term in snapshot.terms("red blue")] == [1, 1]
+
+
+def test_of_too_many_terms_the_rarest_are_searched(index: SqliteIndex, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(config, "MAX_QUERY_TERMS", 2)
+    put(index, "a", "common", "common often", "common often seldom", "common often seldom rare")
+    assert found(index, "common often seldom rare missing") == {"common often seldom", "common often seldom rare"}
+
+
+# --- ranking ----------------------------------------------------------------------------------------------------------
+
+
+def test_a_score_is_bm25_by_hand(index: SqliteIndex) -> None:
+    put(index, "a", "red red blue", "blue green", "green", "grey")
+    ranking = search(index, "red green")
+    # idf = ln((N - n + 0.5) / (n + 0.5)); 7 tokens in 4 chunks
+    average = 7 / 4
+    red = math.log(3.5 / 1.5) * 2 * 2.2 / (2 + 1.2 * (0.25 + 0.75 * 3 / average))
+    # green is in half of the chunks, so that its idf is ln(1) = 0, for which FTS5 takes a millionth
+    short, long = (1e-6 * 2.2 / (1 + 1.2 * (0.25 + 0.75 * n / average)) for n in (1, 2))
+    assert ranking.chunk_ids == (1, 3, 2)
+    assert ranking.scores == pytest.approx((red, short, long))
+
+
+words = st.lists(st.sampled_from(["red", "green", "blue", "grey", "pink", "black", "white"]), min_size=1, max_size=12)
+
+
+@given(st.lists(words.map(" ".join), min_size=1, max_size=12), words.map(" ".join))
+@settings(max_examples=30, deadline=None)
+def test_the_order_is_that_of_fts5_and_ties_go_to_the_lower_id(bodies: list[str], query: str) -> None:
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder, "memory.db")
+        with closing(SqliteIndex(path)) as index:
+            put(index, "a", *bodies)
+            ranking = search(index, query)
+            assert search(index, query, limit=3).chunk_ids == ranking.chunk_ids[:3]
+        match = " OR ".join(sorted(set(query.split())))
+        sql = "SELECT rowid, -rank FROM chunks_fts WHERE chunks_fts MATCH ? ORDER BY rank, rowid"
+        expected = rows(path, sql, (match,))
+    assert ranking.chunk_ids == tuple(row[0] for row in expected)
+    assert ranking.scores == pytest.approx(tuple(row[1] for row in expected))
+
+
+def test_equal_chunks_are_ranked_by_id(index: SqliteIndex) -> None:
+    put(index, "a", "grey", "grey", "red", "grey")
+    assert search(index, "grey").chunk_ids == (1, 2, 4)
+
+
+def test_a_filter_holds_before_the_limit(index: SqliteIndex) -> None:
+    for number in range(30):
+        put(index, f"{number}", "red", metadata={"n": number}, collection="x" if number % 2 else "y")
+    scope = Scope(("x",), parse({"n": {"$gte": 26}}))
+    assert search(index, "red", scope, limit=2).chunk_ids == (28, 30)
+
+
+# --- what is found ----------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("written", ["resume", "Résumé", unicodedata.normalize("NFD", "Résumé"), "RESUMÉS"])
+@pytest.mark.parametrize("asked", ["resume", "Résumé", unicodedata.normalize("NFD", "résumé"), "Resumes"])
+def test_accents_case_and_plural_do_not_matter(index: SqliteIndex, written: str, asked: str) -> None:
+    put(index, "a", f"my {written} is here", "other words")
+    assert found(index, asked) == {f"my {written} is here"}
+
+
+@pytest.mark.parametrize(
+    ("written", "asked"),
+    [
+        ("我们使用全文检索引擎", "检索"),
+        ("我们使用全文检索引擎", "全文检索"),
+        ("日本語の全文検索エンジン", "検索"),
+        ("日本語の全文検索エンジン", "エンジン"),
+        ("ガラスの靴", unicodedata.normalize("NFD", "ガラス")),
+        (unicodedata.normalize("NFD", "ガラスの靴"), "ガラス"),
+        ("ﾊﾝｶｸのｶﾅ", "ハンカク"),
+        ("한국어로 검색합니다", "검색"),
+        (unicodedata.normalize("NFD", "한국어로 검색합니다"), "검색"),
+        ("見𠮷野家", "𠮷野"),
+        ("表itgc索引", "itgc"),
+        ("表itgc索引", "索引"),
+        ("itgc索引", "itgc索引"),
+        ("set maxOpenConns to 5", "maxOpenConns"),
+        ("set maxOpenConns to 5", "maxopenconns"),
+        ("set maxOpenConns to 5", "conns"),
+        ("set open to 5", "maxOpenConns"),
+        ("call _parseHTTPResponse", "response"),
+        ("call get_userName()", "user"),
+        ("snake_case_name", "case"),
+        ("kebab-case-name", "case"),
+        ("the ﬁle", "file"),
+        ("the file", "ﬁle"),
+        ("\uff26\uff35\uff2c\uff2c width", "full"),
+        ("zero\u200bwidth", "zerowidth"),
+        ("zerowidth", "zero\u200bwidth"),
+        ("ab\0cd", "cd"),
+    ],
+)
+def test_what_is_written_is_found(index: SqliteIndex, written: str, asked: str) -> None:
+    put(index, "a", "nothing of the kind", written)
+    assert found(index, asked) == {written}
+
+
+@pytest.mark.parametrize("asked", ["索引", "検文", "エ", "ap"])
+def test_what_is_not_written_is_not_found(index: SqliteIndex, asked: str) -> None:
+    put(index, "a", "全文検索エンジン", "apple")
+    assert found(index, asked) == set()
+
+
+def test_words_of_title_and_heading_are_found_whole_and_in_parts(index: SqliteIndex) -> None:
+    put(index, "a", "text", title="The maxOpenConns 索引設定")
+    assert [found(index, asked) for asked in ("conns", "設定", "maxopenconns")] == [{"text"}] * 3

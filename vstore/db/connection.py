@@ -1,0 +1,294 @@
+"""Connections: one profile, one per thread, and the only two ways to use them, `read()` and `write()`.
+
+The file may be opened through apsw only. A second SQLite library in the process, or a plain `open()` on the file,
+silently drops the locks of this one and with them acknowledged commits.
+"""
+
+from __future__ import annotations
+
+import os
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import apsw
+import sqlite_vec
+
+from vstore import config
+from vstore.errors import (
+    DriverError,
+    InputError,
+    NewerStoreError,
+    NotAStoreError,
+    NotFoundError,
+    StoreBusyError,
+    StoreDamagedError,
+    StoreError,
+    StoreFullError,
+)
+
+MEANINGS: tuple[tuple[type[apsw.Error], type[StoreError], str], ...] = (
+    (apsw.BusyError, StoreBusyError, "another process is writing to {path}; try again when it has finished"),
+    (apsw.LockedError, StoreBusyError, "another connection is writing to {path}; try again when it has finished"),
+    (apsw.FullError, StoreFullError, "no space left for {path}; the last write was undone. Free some space and repeat"),
+    (
+        apsw.CorruptError,
+        StoreDamagedError,
+        "{path} is damaged; restore a backup, or ingest the sources into a new store",
+    ),
+    (apsw.NotADBError, NotAStoreError, "{path} is not a vstore file; choose another path with --db"),
+    (apsw.CantOpenError, StoreError, "cannot open {path}; check that the folder exists and may be written to"),
+    (apsw.ReadOnlyError, StoreError, "{path} may not be written to; check its permissions"),
+    (apsw.PermissionsError, StoreError, "{path} may not be used; check its permissions"),
+    (apsw.IOError, StoreError, "reading or writing {path} failed ({error}); check the disk and its free space"),
+)
+
+
+@contextmanager
+def translated(path: Path) -> Iterator[None]:
+    """Turn apsw's errors into vstore's, with what to do; a str that is no Unicode text becomes an InputError."""
+    try:
+        yield
+    except UnicodeEncodeError as error:
+        half = error.object[error.start : error.end]
+        raise InputError(f"text with a lone surrogate ({half!r}) cannot be stored or found; remove it") from error
+    except apsw.Error as error:
+        for kind, ours, message in MEANINGS:
+            if isinstance(error, kind):
+                raise ours(message.format(path=path, error=error)) from error
+        raise
+
+
+def connect(path: Path) -> apsw.Connection:
+    """Open a connection with the one profile all connections have (asserted by tests/db/test_connection.py)."""
+    connection = apsw.Connection(str(path))
+    try:
+        _apply_profile(connection)
+    except BaseException:
+        connection.close()
+        raise
+    return connection
+
+
+def _apply_profile(connection: apsw.Connection) -> None:
+    connection.set_busy_timeout(config.BUSY_TIMEOUT_MS)
+    connection.config(apsw.SQLITE_DBCONFIG_DEFENSIVE, 1)
+    connection.config(apsw.SQLITE_DBCONFIG_TRUSTED_SCHEMA, 0)
+    connection.config(apsw.SQLITE_DBCONFIG_DQS_DML, 0)
+    connection.config(apsw.SQLITE_DBCONFIG_DQS_DDL, 0)
+    connection.limit(apsw.SQLITE_LIMIT_LENGTH, config.VALUE_LIMIT)
+    connection.enable_load_extension(True)
+    connection.load_extension(sqlite_vec.loadable_path())
+    connection.enable_load_extension(False)
+    for pragma in (
+        "foreign_keys = ON",
+        "secure_delete = ON",
+        "cell_size_check = ON",
+        "temp_store = MEMORY",
+        "mmap_size = 0",
+        "synchronous = FULL",
+        f"cache_size = -{config.PAGE_CACHE_KIB}",
+        f"journal_size_limit = {config.WAL_SIZE_LIMIT}",
+    ):
+        run(connection, f"PRAGMA {pragma}")
+
+
+def run(connection: apsw.Connection, sql: str, values: tuple[object, ...] = ()) -> list[tuple[Any, ...]]:
+    """Execute and fetch everything: an apsw cursor that is not exhausted keeps its transaction open."""
+    return list(connection.execute(sql, values))
+
+
+def check_driver() -> None:
+    """Raise DriverError when the SQLite library at hand could lose data or lacks FTS5."""
+    version = tuple(int(part) for part in apsw.sqlite_lib_version().split("."))
+    if version < config.SQLITE_FLOOR:
+        floor = ".".join(map(str, config.SQLITE_FLOOR))
+        raise DriverError(
+            f"SQLite {apsw.sqlite_lib_version()} can lose committed data when two processes write; "
+            f"vstore needs {floor} or later: pip install --upgrade 'apsw>={floor}'"
+        )
+    if "ENABLE_FTS5" not in apsw.compile_options:
+        raise DriverError(
+            "this apsw was built without FTS5; install the regular wheel: pip install --force-reinstall apsw"
+        )
+
+
+def check_file(connection: apsw.Connection, path: Path, latest: int) -> None:
+    """Raise unless the file is new, or ours and not newer than schema `latest`. Reads only."""
+    # In one transaction: between two of these, another process may turn a new file into a store.
+    run(connection, "BEGIN")
+    ((application_id,),) = run(connection, "PRAGMA application_id")
+    ((version,),) = run(connection, "PRAGMA user_version")
+    ((objects,),) = run(connection, "SELECT count(*) FROM sqlite_schema")
+    run(connection, "ROLLBACK")
+    if application_id != config.APPLICATION_ID and (objects or application_id or version):
+        raise NotAStoreError(f"{path} is an SQLite file of another program; choose another path with --db")
+    if version > latest:
+        raise NewerStoreError(
+            f"{path} was written by a newer vstore (schema {version}, this one knows {latest}); "
+            "upgrade: pip install --upgrade vstore"
+        )
+
+
+# Closing a descriptor drops all locks this process has on the file, so nobody else may be opening it meanwhile.
+_creating = threading.Lock()
+
+
+class Database:
+    """The file and this process's connections to it, one for each thread."""
+
+    def __init__(self, path: Path, latest: int, *, create: bool) -> None:
+        """Open `path`. Raises NotFoundError when it does not exist and `create` is false."""
+        check_driver()
+        self.path = path.expanduser().resolve()
+        self._latest = latest
+        self._connections: dict[int, apsw.Connection] = {}
+        self._lock = threading.Lock()
+        self._pid = os.getpid()
+        self._closed = False
+        self._prepare(create)
+        self.connection()
+        self._identity = self._stat()
+
+    def _prepare(self, create: bool) -> None:
+        """Create an empty file only its owner may read, unless one is there."""
+        if self.path.is_dir():
+            raise NotAStoreError(f"{self.path} is a folder; give the path of a file with --db")
+        with _creating:
+            if self.path.exists():
+                return
+            if not create:
+                raise NotFoundError(
+                    f"there is no store at {self.path}; make one with: vstore --db {self.path} add FILES"
+                )
+            try:
+                # Not mkdir(parents=True), which gives the mode to the innermost folder only.
+                for folder in reversed([self.path.parent, *self.path.parent.parents]):
+                    folder.mkdir(mode=0o700, exist_ok=True)
+                os.close(os.open(self.path, os.O_CREAT | os.O_RDWR, 0o600))
+            except OSError as error:
+                message = f"cannot create {self.path} ({error.strerror}); choose another path with --db"
+                raise StoreError(message) from error
+
+    def connection(self) -> apsw.Connection:
+        """This thread's connection, opened at its first use."""
+        if self._closed:
+            raise StoreError(f"{self.path} was closed; open a new Store")
+        if os.getpid() != self._pid:
+            raise StoreError("a store cannot be used across fork(); open a new Store in the child process")
+        # Not get_ident(): asking for the thread makes those that Python did not start known to enumerate() as well.
+        thread = threading.current_thread().ident
+        assert thread is not None, "this thread has started"
+        connection = self._connections.get(thread)
+        if connection is None:
+            with translated(self.path):
+                connection = connect(self.path)
+                try:
+                    check_file(connection, self.path, self._latest)
+                except BaseException:
+                    connection.close()
+                    raise
+            with self._lock:
+                self._drop_connections_of_ended_threads()
+                self._connections[thread] = connection
+        return connection
+
+    def _drop_connections_of_ended_threads(self) -> None:
+        alive = {thread.ident for thread in threading.enumerate()}
+        for ident in [ident for ident in self._connections if ident not in alive]:
+            self._connections.pop(ident).close()
+
+    @contextmanager
+    def read(self) -> Iterator[apsw.Connection]:
+        """A read transaction: everything inside sees the file at one moment. Nests into one that is open."""
+        connection = self.connection()
+        if connection.in_transaction:
+            yield connection
+            return
+        with translated(self.path):
+            run(connection, "BEGIN")
+            try:
+                yield connection
+            finally:
+                # Out of memory or a failing disk ends a read transaction, too.
+                if connection.in_transaction:
+                    run(connection, "ROLLBACK")
+
+    @contextmanager
+    def write(self) -> Iterator[apsw.Connection]:
+        """A write transaction: waits for the lock first, commits at the end, undoes everything on any exception."""
+        connection = self.connection()
+        self._check_identity()
+        with translated(self.path):
+            run(connection, "BEGIN IMMEDIATE")
+            try:
+                yield connection
+                run(connection, "COMMIT")
+            except BaseException:
+                # A failed COMMIT or a full disk may have ended the transaction already.
+                if connection.in_transaction:
+                    run(connection, "ROLLBACK")
+                raise
+        with translated(self.path):
+            self._keep_log_small(connection)
+
+    @contextmanager
+    def bulk(self) -> Iterator[None]:
+        """Commits inside wait for the disk only at the end: a power loss before may undo the last ones, whole."""
+        connection = self.connection()
+        run(connection, "PRAGMA synchronous = NORMAL")
+        try:
+            yield
+        finally:
+            run(connection, "PRAGMA synchronous = FULL")
+            with translated(self.path):
+                moved = self.checkpoint(connection)
+            if not moved:
+                # A commit that waits for the disk takes all earlier ones along, so one that changes nothing will do.
+                with self.write():
+                    run(connection, f"PRAGMA user_version = {self._latest}")
+
+    def _keep_log_small(self, connection: apsw.Connection) -> None:
+        log = self.path.with_name(self.path.name + "-wal")
+        try:
+            size = log.stat().st_size
+        except FileNotFoundError:
+            return
+        if size > config.WAL_SIZE_LIMIT:
+            self.checkpoint(connection)
+
+    def checkpoint(self, connection: apsw.Connection) -> bool:
+        """Move the write-ahead log into the file.
+
+        False when a reader or a full disk was in the way: nothing is lost, and a later one will do it.
+        """
+        connection.set_busy_timeout(config.CHECKPOINT_TIMEOUT_MS)
+        try:
+            connection.wal_checkpoint(mode=apsw.SQLITE_CHECKPOINT_TRUNCATE)
+        except (apsw.BusyError, apsw.FullError):
+            return False
+        finally:
+            connection.set_busy_timeout(config.BUSY_TIMEOUT_MS)
+        return True
+
+    def _stat(self) -> tuple[int, int]:
+        status = self.path.stat()
+        return status.st_dev, status.st_ino
+
+    def _check_identity(self) -> None:
+        """Writing to a file that was replaced or deleted behind our back would lose what we acknowledge."""
+        try:
+            same = self._stat() == self._identity
+        except FileNotFoundError:
+            same = False
+        if not same:
+            raise StoreError(f"{self.path} was replaced or deleted while it was open; open the store again")
+
+    def close(self) -> None:
+        """Close every connection. Closing twice does no harm."""
+        with self._lock:
+            self._closed = True
+            while self._connections:
+                self._connections.popitem()[1].close()

@@ -1,0 +1,266 @@
+"""Documents and chunks: written and removed whole, with everything derived from them."""
+
+from __future__ import annotations
+
+import json
+import zlib
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+import apsw
+
+from vstore.db import terms, vectors
+from vstore.db.analysis import extra_text
+from vstore.db.clock import from_datetime, now, to_datetime
+from vstore.db.connection import run
+from vstore.db.scope import compile_scope
+from vstore.errors import InputError
+from vstore.types import Chunk, Document, Scope, Space, StoredChunk, StoredDocument, WriteOutcome
+
+if TYPE_CHECKING:
+    from vstore.types import FloatArray
+
+COLUMNS = (
+    "d.id, (SELECT name FROM collections WHERE id = d.collection_id), "
+    "d.uri, d.title, d.media_type, d.metadata, d.tags, d.created_at, d.updated_at"
+)
+ONE_DOCUMENT = "d.uri = ? AND d.collection_id = (SELECT id FROM collections WHERE name = ?)"
+
+
+# --- reading ----------------------------------------------------------------------------------------------------------
+
+
+def content_hash(connection: apsw.Connection, collection: str, uri: str) -> str | None:
+    """See `Index.content_hash`."""
+    rows = run(connection, f"SELECT d.content_hash FROM documents AS d WHERE {ONE_DOCUMENT}", (uri, collection))
+    return str(rows[0][0]) if rows else None
+
+
+def embedded_chunks(connection: apsw.Connection, space: Space, collection: str, uri: str) -> frozenset[str]:
+    """See `Index.embedded_chunks`."""
+    sql = (
+        "SELECT c.content_hash FROM chunks AS c JOIN documents AS d ON d.id = c.document_id "
+        f"JOIN vectors_g{space.number} AS v ON v.chunk_id = c.id WHERE {ONE_DOCUMENT}"
+    )
+    return frozenset(str(row[0]) for row in run(connection, sql, (uri, collection)))
+
+
+def find(connection: apsw.Connection, scope: Scope, limit: int) -> list[StoredDocument]:
+    """See `Snapshot.documents`."""
+    condition, values = compile_scope(scope) or ("1", ())
+    sql = f"SELECT {COLUMNS} FROM documents AS d WHERE {condition} ORDER BY d.updated_at DESC, d.id LIMIT ?"
+    return [_document(*row) for row in run(connection, sql, (*values, limit))]
+
+
+def text(connection: apsw.Connection, document_id: int) -> str | None:
+    """The whole text of a document, or None when there is no such document."""
+    rows = run(connection, "SELECT text FROM documents WHERE id = ?", (document_id,))
+    if not rows:
+        return None
+    return zlib.decompress(rows[0][0]).decode("utf-8")
+
+
+def chunks(connection: apsw.Connection, chunk_ids: Sequence[int]) -> dict[int, StoredChunk]:
+    """See `Snapshot.chunks`."""
+    sql = (
+        f'SELECT c.id, c.ordinal, c.start, c."end", c.heading, c.text, {COLUMNS} '
+        "FROM chunks AS c JOIN documents AS d ON d.id = c.document_id WHERE c.id IN (SELECT value FROM json_each(?))"
+    )
+    found = {}
+    for id_, ordinal, start, end, heading, body, *document in run(connection, sql, (json.dumps(list(chunk_ids)),)):
+        found[id_] = StoredChunk(id_, _document(*document), ordinal, start, end, heading, body)
+    return found
+
+
+def _document(*row: Any) -> StoredDocument:
+    id_, collection, uri, title, media_type, metadata, tags, created, updated = row
+    return StoredDocument(
+        id=id_,
+        collection=collection,
+        uri=uri,
+        title=title,
+        media_type=media_type,
+        metadata=json.loads(metadata),
+        tags=tuple(json.loads(tags)),
+        created_at=to_datetime(created),
+        updated_at=to_datetime(updated),
+    )
+
+
+# --- writing ----------------------------------------------------------------------------------------------------------
+
+
+def write(
+    connection: apsw.Connection,
+    tokenize: apsw.FTS5Tokenizer,
+    document: Document,
+    chunks: Sequence[Chunk],
+    new_vectors: Mapping[str, FloatArray],
+    space: Space,
+) -> WriteOutcome:
+    """See `Index.write`; the caller holds the write transaction."""
+    old = _Stored.load(connection, document.collection, document.uri)
+    if old.content_hash == document.content_hash:
+        return "unchanged"
+    vectors_at_hand = old.vectors(connection, space) | dict(new_vectors)
+    kept, added = old.match(document.title, chunks)
+    # The keyword index must be told the old words, title included, so chunks go before the document changes.
+    _remove_chunks(connection, old.unclaimed())
+    document_id = _put_document(connection, document)
+    _move_chunks(connection, document_id, kept)
+    for chunk in added:
+        vector = vectors_at_hand.get(chunk.content_hash)
+        if vector is None:
+            raise InputError(f"chunk {chunk.ordinal} of {document.uri} came without a vector")
+        _add_chunk(connection, tokenize, document_id, document.title, chunk, space, vector)
+    return "added" if old.content_hash is None else "updated"
+
+
+def forget(connection: apsw.Connection, collection: str, uri: str) -> int:
+    """See `Index.forget`; the caller holds the write transaction."""
+    old = _Stored.load(connection, collection, uri)
+    removed = old.unclaimed()
+    _remove_chunks(connection, removed)
+    run(connection, "DELETE FROM documents WHERE id = ?", (old.document_id,))
+    run(
+        connection,
+        "DELETE FROM collections WHERE name = ? AND id NOT IN (SELECT collection_id FROM documents)",
+        (collection,),
+    )
+    return len(removed)
+
+
+@dataclass
+class _Stored:
+    """The version of a document that is in the file, and which of its chunks the new version has not claimed yet."""
+
+    document_id: int | None = None
+    content_hash: str | None = None
+    title: str | None = None
+    # (content hash, heading, text) -> ids: the hash alone sees only as much of a long heading as the embedder does
+    chunks: dict[tuple[str, str, str], list[int]] = field(default_factory=dict)
+
+    @classmethod
+    def load(cls, connection: apsw.Connection, collection: str, uri: str) -> _Stored:
+        sql = f"SELECT d.id, d.content_hash, d.title FROM documents AS d WHERE {ONE_DOCUMENT}"
+        rows = run(connection, sql, (uri, collection))
+        if not rows:
+            return cls()
+        stored = cls(*rows[0])
+        sql = "SELECT id, content_hash, heading, text FROM chunks WHERE document_id = ? ORDER BY ordinal"
+        for chunk_id, *key in run(connection, sql, (stored.document_id,)):
+            stored.chunks.setdefault(tuple(key), []).append(chunk_id)
+        return stored
+
+    def vectors(self, connection: apsw.Connection, space: Space) -> dict[str, FloatArray]:
+        """One stored vector for each chunk hash."""
+        found = {}
+        for (key, _, _), ids in self.chunks.items():
+            vector = vectors.get(connection, space, ids[0])
+            if vector is not None:
+                found[key] = vector
+        return found
+
+    def match(self, title: str, chunks: Sequence[Chunk]) -> tuple[list[tuple[int, Chunk]], list[Chunk]]:
+        """Split the new version's chunks into those that are here already, with their ids, and the others."""
+        kept, added = [], []
+        for chunk in chunks:
+            ids = self.chunks.get((chunk.content_hash, chunk.heading, chunk.text))
+            if ids and title == self.title:
+                kept.append((ids.pop(0), chunk))
+            else:
+                added.append(chunk)
+        return kept, added
+
+    def unclaimed(self) -> list[int]:
+        """Ids of the chunks that the new version does not have."""
+        return [chunk_id for ids in self.chunks.values() for chunk_id in ids]
+
+
+def _put_document(connection: apsw.Connection, document: Document) -> int:
+    moment = now()
+    changed = from_datetime(document.modified_at) if document.modified_at else moment
+    run(
+        connection,
+        "INSERT INTO collections (name, created_at) VALUES (?, ?) ON CONFLICT (name) DO NOTHING",
+        (document.collection, moment),
+    )
+    ((document_id,),) = run(
+        connection,
+        "INSERT INTO documents"
+        " (collection_id, uri, title, media_type, content_hash, metadata, tags, created_at, updated_at, text)"
+        " SELECT id, ?, ?, ?, ?, ?, ?, ?, ?, ? FROM collections WHERE name = ?"
+        " ON CONFLICT (collection_id, uri) DO UPDATE SET title = excluded.title, media_type = excluded.media_type,"
+        " content_hash = excluded.content_hash, metadata = excluded.metadata, tags = excluded.tags,"
+        " updated_at = excluded.updated_at, text = excluded.text RETURNING id",
+        (
+            document.uri,
+            document.title,
+            document.media_type,
+            document.content_hash,
+            _json(document, "metadata", dict(document.metadata)),
+            _json(document, "tags", list(document.tags)),
+            moment,
+            changed,
+            zlib.compress(document.text.encode("utf-8")),
+            document.collection,
+        ),
+    )
+    return int(document_id)
+
+
+def _json(document: Document, part: str, value: object) -> str:
+    try:
+        return json.dumps(value, ensure_ascii=False, allow_nan=False)
+    except (TypeError, ValueError) as error:
+        raise InputError(f"the {part} of {document.uri} cannot be stored as JSON ({error})") from error
+
+
+def _add_chunk(
+    connection: apsw.Connection,
+    tokenize: apsw.FTS5Tokenizer,
+    document_id: int,
+    title: str,
+    chunk: Chunk,
+    space: Space,
+    vector: FloatArray,
+) -> None:
+    extra = extra_text("\n".join((title, chunk.heading, chunk.text)))
+    rows = run(
+        connection,
+        'INSERT INTO chunks (document_id, ordinal, start, "end", heading, text, extra, content_hash)'
+        " VALUES (?, ?, ?, ?, ?, ?, ?, ?) RETURNING id",
+        (document_id, chunk.ordinal, chunk.start, chunk.end, chunk.heading, chunk.text, extra, chunk.content_hash),
+    )
+    chunk_id = rows[0][0]
+    run(
+        connection,
+        "INSERT INTO chunks_fts (rowid, title, heading, text, extra) VALUES (?, ?, ?, ?, ?)",
+        (chunk_id, title, chunk.heading, chunk.text, extra),
+    )
+    terms.put(connection, tokenize, chunk_id, head=(title, chunk.heading), body=(chunk.text, extra))
+    vectors.put(connection, space, chunk_id, vector)
+
+
+def _remove_chunks(connection: apsw.Connection, chunk_ids: Sequence[int]) -> None:
+    """Delete chunks; terms, vectors and codes follow by foreign key, the keyword index has to be told the old text."""
+    for chunk_id in chunk_ids:
+        run(
+            connection,
+            "INSERT INTO chunks_fts (chunks_fts, rowid, title, heading, text, extra)"
+            " SELECT 'delete', id, title, heading, text, extra FROM chunks_indexed WHERE id = ?",
+            (chunk_id,),
+        )
+        run(connection, "DELETE FROM chunks WHERE id = ?", (chunk_id,))
+
+
+def _move_chunks(connection: apsw.Connection, document_id: int, kept: Sequence[tuple[int, Chunk]]) -> None:
+    """Give kept chunks their new places. Negative ordinals first, so that no two share one on the way."""
+    run(connection, "UPDATE chunks SET ordinal = -1 - ordinal WHERE document_id = ?", (document_id,))
+    for chunk_id, chunk in kept:
+        run(
+            connection,
+            'UPDATE chunks SET ordinal = ?, start = ?, "end" = ? WHERE id = ?',
+            (chunk.ordinal, chunk.start, chunk.end, chunk_id),
+        )

@@ -1,0 +1,145 @@
+"""`SqliteIndex`: the `Index` protocol over one SQLite file."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import apsw
+
+from vstore.db import documents, lexical, spaces, statistics, terms, vectors
+from vstore.db.analysis import tokenizer
+from vstore.db.connection import Database
+from vstore.db.migrate import latest, migrate
+from vstore.errors import SpaceMismatchError
+from vstore.types import (
+    Chunk,
+    Document,
+    Ranking,
+    Scope,
+    Space,
+    Statistics,
+    StoredChunk,
+    StoredDocument,
+    Term,
+    WriteOutcome,
+)
+
+if TYPE_CHECKING:
+    from vstore.types import FloatArray
+
+
+class SqliteSnapshot:
+    """`Snapshot` over one read transaction."""
+
+    def __init__(self, connection: apsw.Connection) -> None:
+        self._connection = connection
+        self._tokenize = tokenizer(connection)
+        self.space = spaces.active(connection)
+        self.chunk_count = statistics.count_chunks(connection)
+
+    def terms(self, text: str) -> tuple[Term, ...]:
+        """See `Snapshot.terms`."""
+        return lexical.terms(self._connection, self._tokenize, text)
+
+    def lexical(self, terms: Sequence[Term], scope: Scope, limit: int) -> Ranking:
+        """See `Snapshot.lexical`."""
+        return lexical.rank(self._connection, terms, scope, limit)
+
+    def dense(self, vector: FloatArray, scope: Scope, limit: int) -> Ranking:
+        """See `Snapshot.dense`."""
+        if self.space is None:
+            return Ranking("dense")
+        return vectors.rank(self._connection, self.space, vector, scope, limit)
+
+    def chunks(self, chunk_ids: Sequence[int]) -> dict[int, StoredChunk]:
+        """See `Snapshot.chunks`."""
+        return documents.chunks(self._connection, chunk_ids)
+
+    def matched(self, terms_: Sequence[Term], chunk_ids: Sequence[int]) -> dict[int, tuple[str, ...]]:
+        """See `Snapshot.matched`."""
+        return terms.matched(self._connection, terms_, chunk_ids)
+
+    def documents(self, scope: Scope, limit: int) -> list[StoredDocument]:
+        """See `Snapshot.documents`."""
+        return documents.find(self._connection, scope, limit)
+
+    def text(self, document_id: int) -> str | None:
+        """See `Snapshot.text`."""
+        return documents.text(self._connection, document_id)
+
+    def statistics(self) -> Statistics:
+        """See `Snapshot.statistics`."""
+        return statistics.collect(self._connection, self.space)
+
+
+class SqliteIndex:
+    """`Index` over one SQLite file. Safe to share between threads; not across fork()."""
+
+    def __init__(self, path: Path, *, create: bool = True) -> None:
+        """Open the file, or make it. Raises StoreError or NotFoundError, and then leaves the file as it was."""
+        self._database = Database(path, latest(), create=create)
+        try:
+            migrate(self._database)
+        except BaseException:
+            self._database.close()
+            raise
+
+    @property
+    def path(self) -> Path:
+        """Where the file is, resolved."""
+        return self._database.path
+
+    @contextmanager
+    def snapshot(self) -> Iterator[SqliteSnapshot]:
+        """See `Index.snapshot`."""
+        with self._database.read() as connection:
+            yield SqliteSnapshot(connection)
+
+    @contextmanager
+    def bulk(self) -> Iterator[None]:
+        """See `Index.bulk`."""
+        with self._database.bulk():
+            yield
+
+    def open_space(self, fingerprint: str, dimension: int, model: str) -> Space:
+        """See `Index.open_space`."""
+        with self._database.read() as connection:
+            space = spaces.active(connection)
+        if space is None:
+            with self._database.write() as connection:
+                # Another process may have been first while this one waited for the lock.
+                space = spaces.active(connection) or spaces.open_first(connection, fingerprint, dimension, model)
+        space.require(fingerprint)
+        return space
+
+    def content_hash(self, collection: str, uri: str) -> str | None:
+        """See `Index.content_hash`."""
+        with self._database.read() as connection:
+            return documents.content_hash(connection, collection, uri)
+
+    def embedded_chunks(self, collection: str, uri: str) -> frozenset[str]:
+        """See `Index.embedded_chunks`."""
+        with self._database.read() as connection:
+            space = spaces.active(connection)
+            return documents.embedded_chunks(connection, space, collection, uri) if space else frozenset()
+
+    def write(
+        self, document: Document, chunks: Sequence[Chunk], vectors: Mapping[str, FloatArray], space: Space
+    ) -> WriteOutcome:
+        """See `Index.write`."""
+        with self._database.write() as connection:
+            if spaces.active(connection) != space:
+                raise SpaceMismatchError("the store switched to another model while this was being embedded; repeat it")
+            return documents.write(connection, tokenizer(connection), document, chunks, vectors, space)
+
+    def forget(self, collection: str, uri: str) -> int:
+        """See `Index.forget`."""
+        with self._database.write() as connection:
+            return documents.forget(connection, collection, uri)
+
+    def close(self) -> None:
+        """Close the file. Closing twice does no harm."""
+        self._database.close()

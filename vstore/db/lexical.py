@@ -1,0 +1,51 @@
+"""The keyword leg: terms of a query, their document frequencies, and BM25 over FTS5.
+
+A query is never handed to FTS5 as it is: it is cut into terms by the index's own tokenizer, and each is quoted.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import apsw
+
+from vstore import config
+from vstore.db.analysis import query_text, tokens
+from vstore.db.connection import run
+from vstore.db.scope import compile_scope
+from vstore.types import Ranking, Scope, Term
+
+
+def terms(connection: apsw.Connection, tokenize: apsw.FTS5Tokenizer, text: str) -> tuple[Term, ...]:
+    """The distinct terms of a text with the number of chunks that have them; see `Snapshot.terms`."""
+    distinct: dict[str, str] = {}
+    for token in tokens(tokenize, query_text(text)):
+        distinct.setdefault(token.stem, token.text)
+    return tuple(Term(text, stem, _document_frequency(connection, stem)) for stem, text in distinct.items())
+
+
+def _document_frequency(connection: apsw.Connection, stem: str) -> int:
+    rows = run(connection, "SELECT doc FROM chunks_vocabulary WHERE term = ?", (stem,))
+    return int(rows[0][0]) if rows else 0
+
+
+def rank(connection: apsw.Connection, terms: Sequence[Term], scope: Scope, limit: int) -> Ranking:
+    """The `limit` best chunks in scope that have at least one of the terms, by FTS5's bm25 (k1 1.2, b 0.75)."""
+    match = _match_expression(terms)
+    if not match:
+        return Ranking("lexical")
+    weights = f"{config.HEAD_WEIGHT}, {config.HEAD_WEIGHT}, 1.0, 1.0"
+    sql = f"SELECT f.rowid, -bm25(chunks_fts, {weights}) AS score FROM chunks_fts AS f"
+    condition, values = compile_scope(scope) or ("1", ())
+    if condition != "1":
+        sql += " JOIN chunks AS c ON c.id = f.rowid JOIN documents AS d ON d.id = c.document_id"
+    sql += f" WHERE f.chunks_fts MATCH ? AND ({condition}) ORDER BY score DESC, f.rowid LIMIT ?"
+    rows = run(connection, sql, (match, *values, limit))
+    return Ranking("lexical", tuple(row[0] for row in rows), tuple(row[1] for row in rows))
+
+
+def _match_expression(terms: Sequence[Term]) -> str:
+    """The rarest terms that occur at all, quoted and joined by OR."""
+    known = [term for term in terms if term.document_frequency]
+    rarest = sorted(known, key=lambda term: term.document_frequency)[: config.MAX_QUERY_TERMS]
+    return " OR ".join('"' + term.text.replace('"', '""') + '"' for term in rarest)

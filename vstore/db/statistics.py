@@ -1,0 +1,37 @@
+"""How much is in the file."""
+
+from __future__ import annotations
+
+import apsw
+
+from vstore.db import vectors
+from vstore.db.connection import run
+from vstore.types import Space, Statistics
+
+
+def count_chunks(connection: apsw.Connection) -> int:
+    """Chunks in the whole store."""
+    return _number(connection, "SELECT count(*) FROM chunks")
+
+
+def collect(connection: apsw.Connection, space: Space | None) -> Statistics:
+    """See `Snapshot.statistics`."""
+    rows = run(
+        connection,
+        "SELECT c.name, count(*) FROM documents AS d JOIN collections AS c ON c.id = d.collection_id"
+        " GROUP BY c.name ORDER BY c.name",
+    )
+    chunks = count_chunks(connection)
+    return Statistics(
+        documents=_number(connection, "SELECT count(*) FROM documents"),
+        chunks=chunks,
+        chunks_without_vector=vectors.count_missing(connection, space) if space else chunks,
+        collections=dict(rows),
+        space=space,
+        schema=_number(connection, "PRAGMA user_version"),
+        sqlite=apsw.sqlite_lib_version(),
+    )
+
+
+def _number(connection: apsw.Connection, sql: str) -> int:
+    return int(run(connection, sql)[0][0])
