@@ -1,0 +1,401 @@
+"""The promises of `Store`, on a deterministic embedder."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+import threading
+from datetime import datetime, timezone
+from pathlib import Path
+
+import numpy as np
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+from toy import ToyEmbedder
+
+from vstore import Store
+from vstore.errors import (
+    FilterError,
+    InputError,
+    ModelUnavailableError,
+    NotFoundError,
+    QueryError,
+    SpaceMismatchError,
+    UnknownModelError,
+)
+
+NOTES = {
+    "tea.md": "# Tea\n\nGreen tea is brewed at seventy degrees.\n\n## Black\n\nBlack tea takes boiling water.\n",
+    "bread.txt": "Sourdough bread rises overnight in a warm kitchen.",
+    "tools.csv": "name,price\nhammer,12\nsaw,30\n",
+}
+
+
+@pytest.fixture
+def embedder() -> ToyEmbedder:
+    return ToyEmbedder()
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    notes = tmp_path / "notes"
+    notes.mkdir()
+    for name, text in NOTES.items():
+        (notes / name).write_text(text, encoding="utf-8")
+    return notes
+
+
+@pytest.fixture
+def store(tmp_path: Path, embedder: ToyEmbedder) -> Store:
+    with Store(tmp_path / "memory.db", embedder) as opened:
+        yield opened
+
+
+# --- putting in -------------------------------------------------------------------------------------------------------
+
+
+def test_a_folder_is_added_and_found(store: Store, folder: Path) -> None:
+    report = store.add(folder)
+    assert (report.added, report.updated, report.unchanged, report.embedded) == (3, 0, 0, 5)
+    hit = store.search("sourdough kitchen", k=1)[0]
+    assert hit.document.uri == str(folder / "bread.txt")
+    assert hit.text == NOTES["bread.txt"]
+
+
+def test_a_second_add_embeds_nothing(store: Store, folder: Path, embedder: ToyEmbedder) -> None:
+    store.add(folder)
+    embedder.embedded.clear()
+    report = store.add(folder)
+    assert (report.added, report.updated, report.unchanged, report.embedded) == (0, 0, 3, 0)
+    assert embedder.embedded == []
+
+
+def test_a_second_add_does_not_even_load_the_model(tmp_path: Path, folder: Path) -> None:
+    with Store(tmp_path / "memory.db", ToyEmbedder()) as store:
+        store.add(folder)
+    with Store(tmp_path / "memory.db", "no such model") as store:
+        assert store.add(folder).unchanged == 3
+
+
+def test_editing_one_of_many_files_embeds_that_file_alone(store: Store, tmp_path: Path, embedder: ToyEmbedder) -> None:
+    many = tmp_path / "many"
+    many.mkdir()
+    for number in range(1000):
+        (many / f"{number:04}.txt").write_text(f"This is note number {number}.", encoding="utf-8")
+    store.add(many)
+    embedder.embedded.clear()
+    (many / "0500.txt").write_text("This note is about penguins now.", encoding="utf-8")
+    report = store.add(many)
+    assert (report.added, report.updated, report.unchanged) == (0, 1, 999)
+    assert embedder.embedded == ["0500\nThis note is about penguins now."]
+    assert store.search("penguins", k=1)[0].text == "This note is about penguins now."
+
+
+def test_chunks_that_stay_the_same_keep_their_ids(store: Store, folder: Path, embedder: ToyEmbedder) -> None:
+    store.add(folder / "tea.md")
+    before = store.search("black boiling water", k=1)[0]
+    embedder.embedded.clear()
+    (folder / "tea.md").write_text(NOTES["tea.md"].replace("seventy", "eighty"), encoding="utf-8")
+    store.add(folder / "tea.md")
+    after = store.search("black boiling water", k=1)[0]
+    assert after.chunk_id == before.chunk_id
+    assert len(embedder.embedded) == 1
+
+
+def test_an_interrupted_ingest_is_taken_up_where_it_stopped(tmp_path: Path) -> None:
+    many = tmp_path / "many"
+    many.mkdir()
+    for number in range(700):
+        (many / f"{number:04}.txt").write_text(f"This is note number {number}.", encoding="utf-8")
+
+    class Stopping(ToyEmbedder):
+        def embed_documents(self, texts: list[str]) -> np.ndarray:
+            if self.embedded:
+                raise KeyboardInterrupt
+            return super().embed_documents(texts)
+
+    with Store(tmp_path / "memory.db", Stopping()) as store:
+        with pytest.raises(KeyboardInterrupt):
+            store.add(many)
+        written = store.stats().documents
+    assert 0 < written < 700
+    whole = ToyEmbedder()
+    with Store(tmp_path / "memory.db", whole) as store:
+        report = store.add(many)
+        assert (report.unchanged, report.added) == (written, 700 - written)
+        assert len(whole.embedded) == 700 - written
+        assert store.stats().documents == 700
+
+
+def test_one_bad_file_does_not_stop_the_others(store: Store, folder: Path) -> None:
+    (folder / "photo.bin").write_bytes(b"\x00\x01\x02" * 100)
+    (folder / "empty.txt").write_bytes(b"")
+    report = store.add(folder)
+    assert report.added == 3
+    assert {skipped.path.name for skipped in report.skipped} == {"photo.bin", "empty.txt"}
+    assert all(skipped.reason for skipped in report.skipped)
+
+
+def test_the_store_does_not_swallow_itself(store: Store, tmp_path: Path) -> None:
+    (tmp_path / "a.txt").write_text("tea", encoding="utf-8")
+    report = store.add([tmp_path, store.path])
+    assert report.added == 1
+    assert {(skipped.path.name, skipped.reason) for skipped in report.skipped} >= {("memory.db", "the store itself")}
+
+
+def test_a_missing_path_is_an_error_and_nothing_is_written(store: Store, folder: Path) -> None:
+    with pytest.raises(NotFoundError, match="nowhere"):
+        store.add([folder, folder / "nowhere.txt"])
+    assert store.stats().documents == 0
+
+
+def test_remembering_twice_keeps_one(store: Store) -> None:
+    first = store.remember("We use PKCE.", title="Auth")
+    second = store.remember("We use PKCE.", title="Auth")
+    assert (first.id, first.uri) == (second.id, second.uri)
+    assert store.stats().documents == 1
+
+
+def test_remembering_under_the_same_uri_replaces(store: Store) -> None:
+    store.remember("The code is 1111.", uri="door")
+    store.remember("The code is 2222.", uri="door")
+    assert [hit.text for hit in store.search("code", mode="lexical")] == ["The code is 2222."]
+
+
+def test_new_tags_are_kept_without_embedding_again(store: Store, embedder: ToyEmbedder) -> None:
+    store.remember("We use PKCE.", title="Auth")
+    embedder.embedded.clear()
+    store.remember("We use PKCE.", title="Auth", tags=["security"], metadata={"by": "ann"})
+    assert embedder.embedded == []
+    (document,) = store.documents(tags=["security"])
+    assert document.metadata == {"by": "ann"}
+
+
+@pytest.mark.parametrize("text", ["", "   \n\t", None, 7])
+def test_nothing_cannot_be_remembered(store: Store, text: object) -> None:
+    with pytest.raises(InputError, match="empty"):
+        store.remember(text)  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("tags", ["auth", [""], [1]])
+def test_tags_are_a_list_of_names(store: Store, tags: object) -> None:
+    with pytest.raises(InputError, match="tags are a list"):
+        store.remember("text", tags=tags)  # type: ignore[arg-type]
+
+
+def test_metadata_that_is_no_json_is_refused(store: Store) -> None:
+    with pytest.raises(InputError, match="metadata"):
+        store.remember("text", metadata={"when": object()})
+    assert store.stats().documents == 0
+
+
+def test_nul_and_lone_surrogates_are_replaced(store: Store) -> None:
+    store.remember("before\0after \ud800 end", title="odd \udfff")
+    hit = store.search("before after end", k=1)[0]
+    assert hit.text == "before\ufffdafter \ufffd end"
+
+
+# --- getting out ------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("k", [0, -1, 10_001, 2.5, "ten", None, True])
+def test_k_is_a_number_of_results(store: Store, k: object) -> None:
+    with pytest.raises(QueryError, match="k is the number of results"):
+        store.search("tea", k=k)  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("query", ["", "  \n", None, 5])
+def test_an_empty_query_is_refused(store: Store, query: object) -> None:
+    with pytest.raises(QueryError, match="empty"):
+        store.search(query)  # type: ignore[arg-type]
+
+
+def test_a_query_of_a_hundred_thousand_characters_is_served_and_a_longer_one_refused(store: Store) -> None:
+    store.remember("tea")
+    assert len(store.search("tea " * 25_000)) == 1
+    with pytest.raises(QueryError, match="shorten it"):
+        store.search("x" * 100_001)
+
+
+def test_unknown_modes_and_fusions_name_the_known_ones(store: Store) -> None:
+    with pytest.raises(QueryError, match="hybrid, dense, lexical"):
+        store.search("tea", mode="fuzzy")  # type: ignore[arg-type]
+    with pytest.raises(QueryError, match="rrf-fixed"):
+        store.search("tea", fusion="magic")
+
+
+@pytest.mark.parametrize(
+    "query",
+    ["a-b", "C++", "NEAR(", '"unbalanced', "AND", "col:tea", "tea*", "^tea", "(tea", "\0", "\ud800", "🙂", "。"],
+)
+@pytest.mark.parametrize("mode", ["hybrid", "dense", "lexical"])
+def test_search_syntax_in_a_query_is_just_text(store: Store, query: str, mode: str) -> None:
+    store.remember("tea and bread")
+    assert len(store.search(query, mode=mode)) <= 1  # type: ignore[arg-type]
+
+
+def test_an_empty_store_finds_nothing(store: Store) -> None:
+    for mode in ("hybrid", "dense", "lexical"):
+        assert len(store.search("anything", mode=mode)) == 0  # type: ignore[arg-type]
+
+
+def test_filters_hold_in_every_mode(store: Store) -> None:
+    for number in range(30):
+        store.remember(
+            f"tea note {number}", metadata={"year": 2000 + number}, tags=["even"] if number % 2 == 0 else ["odd"]
+        )
+    for mode in ("hybrid", "dense", "lexical"):
+        results = store.search("tea note", k=30, mode=mode, where={"year": {"$gte": 2020}}, tags=["even"])  # type: ignore[arg-type]
+        assert sorted(hit.document.metadata["year"] for hit in results) == [2020, 2022, 2024, 2026, 2028]
+
+
+def test_dates_bound_the_time_of_the_last_change(store: Store, tmp_path: Path) -> None:
+    import os
+
+    for name, year in (("old.txt", 2020), ("new.txt", 2024)):
+        path = tmp_path / name
+        path.write_text(f"tea of {name}", encoding="utf-8")
+        moment = datetime(year, 6, 1, tzinfo=timezone.utc).timestamp()
+        os.utime(path, (moment, moment))
+        store.add(path)
+    assert [hit.document.title for hit in store.search("tea", since="2022-01-01")] == ["new"]
+    assert [hit.document.title for hit in store.search("tea", until="2022-01-01")] == ["old"]
+    with pytest.raises(FilterError, match="yesterday"):
+        store.search("tea", since="yesterday")
+
+
+def test_collections_are_apart(store: Store) -> None:
+    store.remember("tea at work", collection="work", uri="x")
+    store.remember("tea at home", collection="home", uri="x")
+    assert [hit.text for hit in store.search("tea", collection="home")] == ["tea at home"]
+    assert len(store.search("tea", collection=["home", "work"])) == 2
+    assert len(store.search("tea", collection="nowhere")) == 0
+
+
+@settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(
+    numbers=st.lists(st.integers(0, 9), min_size=0, max_size=25),
+    k=st.integers(1, 40),
+    limit=st.integers(0, 9),
+    fusion=st.sampled_from(["rrf-fixed", "rrf-idf"]),
+)
+def test_a_search_returns_min_of_k_and_matching(
+    tmp_path_factory: pytest.TempPathFactory, numbers: list[int], k: int, limit: int, fusion: str
+) -> None:
+    with Store(tmp_path_factory.mktemp("store") / "memory.db", ToyEmbedder()) as store:
+        for place, number in enumerate(numbers):
+            word = "tea" if number % 2 else "bread"
+            store.remember(f"{word} {number}", uri=str(place), metadata={"n": number})
+        where = {"n": {"$lt": limit}}
+        matching = [number for number in numbers if number < limit]
+        with_word = [number for number in matching if number % 2]
+        assert len(store.search("tea", k, fusion=fusion, where=where)) == min(k, len(matching))
+        assert len(store.search("tea", k, mode="dense", where=where)) == min(k, len(matching))
+        assert len(store.search("tea", k, mode="lexical", where=where)) == min(k, len(with_word))
+
+
+def test_every_score_is_the_sum_of_its_reasons(store: Store, folder: Path) -> None:
+    store.add(folder)
+    for mode in ("hybrid", "dense", "lexical"):
+        for hit in store.search("tea water", mode=mode):  # type: ignore[arg-type]
+            assert hit.why
+            assert hit.score == pytest.approx(sum(part.points for part in hit.why), abs=1e-12)
+
+
+def test_explain_names_the_words_that_were_found(store: Store) -> None:
+    store.remember("Running shoes for Zürich")
+    hit = store.search("zurich runs hat", k=1, explain=True)[0]
+    assert hit.matched == ("zurich", "runs")
+
+
+def test_get_gives_back_what_was_put_in(store: Store, folder: Path) -> None:
+    store.add(folder)
+    content = store.get(folder / "tea.md")
+    assert content.text == NOTES["tea.md"]
+    hit = store.search("black boiling", k=1)[0]
+    assert store.get(hit.chunk_id).text == hit.text == content.text[hit.start : hit.end]
+    with pytest.raises(NotFoundError, match="no chunk 999"):
+        store.get(999)
+    with pytest.raises(NotFoundError, match="nothing"):
+        store.get("nothing")
+
+
+def test_forget_takes_a_file_or_a_whole_folder(store: Store, folder: Path) -> None:
+    store.add(folder)
+    assert [document.title for document in store.forget(folder / "bread.txt")] == ["bread"]
+    assert len(store.search("sourdough", mode="lexical")) == 0
+    assert len(store.forget(folder)) == 2
+    assert (store.stats().documents, store.stats().chunks) == (0, 0)
+    with pytest.raises(NotFoundError):
+        store.forget(folder)
+
+
+def test_forget_of_a_folder_spares_its_namesake(store: Store, tmp_path: Path) -> None:
+    for name in ("notes", "notes2"):
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "a.txt").write_text(f"tea in {name}", encoding="utf-8")
+        store.add(tmp_path / name)
+    store.forget(tmp_path / "notes")
+    assert [hit.text for hit in store.search("tea")] == ["tea in notes2"]
+
+
+# --- models and files -------------------------------------------------------------------------------------------------
+
+
+def test_a_store_of_another_model_is_refused_and_left_alone(tmp_path: Path) -> None:
+    with Store(tmp_path / "memory.db", ToyEmbedder()) as store:
+        store.remember("tea")
+    with Store(tmp_path / "memory.db", ToyEmbedder(flavour="other")) as store:
+        with pytest.raises(SpaceMismatchError, match="vectors of toy"):
+            store.search("tea")
+        with pytest.raises(SpaceMismatchError, match="vectors of toy"):
+            store.remember("bread")
+        assert [hit.text for hit in store.search("tea", mode="lexical")] == ["tea"]
+        assert store.stats().documents == 1
+
+
+def test_without_a_model_hybrid_is_served_by_keywords_and_says_so(tmp_path: Path) -> None:
+    with Store(tmp_path / "memory.db", ToyEmbedder()) as store:
+        store.remember("tea")
+    with Store(tmp_path / "memory.db", "no such model") as store:
+        results = store.search("tea")
+        assert (results.mode, [hit.text for hit in results]) == ("lexical", ["tea"])
+        assert "no such model" in results.degraded
+        with pytest.raises((UnknownModelError, ModelUnavailableError)):
+            store.search("tea", mode="dense")
+
+
+def test_threads_share_a_store(store: Store) -> None:
+    failures: list[BaseException] = []
+
+    def work(name: str) -> None:
+        try:
+            for number in range(15):
+                store.remember(f"{name} says tea {number}", uri=f"{name}/{number}")
+                assert len(store.search(name, mode="lexical", k=100)) == number + 1
+        except BaseException as error:  # noqa: BLE001 # shown by the assertion below
+            failures.append(error)
+
+    threads = [threading.Thread(target=work, args=(name,)) for name in ("ann", "bob", "cy", "di")]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert failures == []
+    assert store.stats().documents == 60
+
+
+def test_another_process_sees_a_write_at_its_next_search(store: Store) -> None:
+    store.remember("tea")
+    code = (
+        "import sys; sys.path.insert(0, sys.argv[2])\n"
+        "from toy import ToyEmbedder; from vstore import Store\n"
+        "with Store(sys.argv[1], ToyEmbedder()) as store:\n"
+        "    store.remember('bread')\n"
+        "    print(len(store.search('tea')))\n"
+    )
+    command = [sys.executable, "-c", code, str(store.path), str(Path(__file__).parent)]
+    run = subprocess.run(command, capture_output=True, text=True, check=True)
+    assert run.stdout.strip() == "2"
+    assert [hit.text for hit in store.search("bread", mode="lexical")] == ["bread"]

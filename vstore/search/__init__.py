@@ -1,0 +1,1 @@
+"""Search: retrieve, fuse, fetch. Knows storage only as `vstore.types.Index`."""

@@ -1,0 +1,125 @@
+"""Search, in order: embed -> retrieve by keyword and by meaning -> fuse -> fetch the text of the best k."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from typing import TYPE_CHECKING
+
+from vstore import config
+from vstore.errors import ModelError, QueryError
+from vstore.results import Hit, Results
+from vstore.search import fuse
+from vstore.types import Candidate, Embedder, Index, Mode, Query, Ranking, Snapshot, Term
+
+if TYPE_CHECKING:
+    from vstore.types import FloatArray
+
+    Question = tuple[str, FloatArray]  # the fingerprint of the embedding space, and the query's vector
+
+MODES: tuple[Mode, ...] = ("hybrid", "dense", "lexical")
+
+
+def search(index: Index, embedder: Callable[[], Embedder], query: Query, *, explain: bool = False) -> Results:
+    """The best `min(query.k, matching)` chunks, all read from one snapshot.
+
+    A hybrid search without a model is served by keywords alone and says so in `degraded`. Raises QueryError for a
+    query that cannot be served, SpaceMismatchError when the store's vectors are another model's, and ModelError when
+    a dense search has no model.
+    """
+    check(query)
+    timings: dict[str, float] = {}
+    with _timed(timings, "total"):
+        with _timed(timings, "embed"):
+            mode, degraded, question = _prepare(embedder, query)
+        with index.snapshot() as snapshot:
+            with _timed(timings, "terms"):
+                terms = snapshot.terms(query.text) if mode != "dense" or explain else ()
+            candidates = _rank(snapshot, query, mode, terms, question, timings)
+            with _timed(timings, "fetch"):
+                hits = _hits(snapshot, candidates[: query.k], terms if explain else ())
+    return Results(query.text, hits, mode, query.fusion, degraded, timings)
+
+
+def check(query: Query) -> None:
+    """Raise QueryError unless the query can be served."""
+    if not isinstance(query.text, str) or not query.text.strip():
+        raise QueryError("the query is empty; write a question or some words")
+    if len(query.text) > config.MAX_QUERY_CHARS:
+        raise QueryError(f"the query has {len(query.text):,} characters; shorten it to {config.MAX_QUERY_CHARS:,}")
+    if isinstance(query.k, bool) or not isinstance(query.k, int) or not 1 <= query.k <= config.MAX_K:
+        raise QueryError(f"k is the number of results, from 1 to {config.MAX_K:,}, not {query.k!r}")
+    if query.mode not in MODES:
+        raise QueryError(f"mode is one of {', '.join(MODES)}, not {query.mode!r}")
+    if query.fusion not in fuse.FUSIONS:
+        raise QueryError(f"fusion is one of {', '.join(fuse.FUSIONS)}, not {query.fusion!r}")
+
+
+def _prepare(embedder: Callable[[], Embedder], query: Query) -> tuple[Mode, str | None, Question | None]:
+    """The mode that can be served, why it is not the one asked for, and the query as a vector."""
+    if query.mode == "lexical":
+        return "lexical", None, None
+    try:
+        model = embedder()
+    except ModelError as error:
+        if query.mode == "dense":
+            raise
+        return "lexical", f"searched by keywords only, without a model: {error}", None
+    return query.mode, None, (model.fingerprint, model.embed_queries([query.text])[0])
+
+
+def _rank(
+    snapshot: Snapshot,
+    query: Query,
+    mode: Mode,
+    terms: Sequence[Term],
+    question: Question | None,
+    timings: dict[str, float],
+) -> list[Candidate]:
+    depth = max(config.POOL_DEPTH, query.k)
+    lexical, dense = Ranking("lexical"), Ranking("dense")
+    if mode != "dense":
+        with _timed(timings, "lexical"):
+            lexical = snapshot.lexical(terms, query.scope, depth)
+    if question is not None and snapshot.space is not None:
+        fingerprint, vector = question
+        snapshot.space.require(fingerprint)
+        with _timed(timings, "dense"):
+            dense = snapshot.dense(vector, query.scope, depth)
+    if mode != "hybrid":
+        return fuse.alone(lexical if mode == "lexical" else dense)
+    with _timed(timings, "fuse"):
+        words = len(query.text.split())
+        evidence = fuse.Evidence(lexical, dense, terms, words, snapshot.chunk_count)
+        return fuse.FUSIONS[query.fusion](evidence)
+
+
+def _hits(snapshot: Snapshot, candidates: Sequence[Candidate], terms: Sequence[Term]) -> tuple[Hit, ...]:
+    ids = [candidate.chunk_id for candidate in candidates]
+    chunks = snapshot.chunks(ids)
+    matched = snapshot.matched(terms, ids) if terms else {}
+    hits = []
+    for candidate in candidates:
+        chunk = chunks[candidate.chunk_id]
+        hits.append(
+            Hit(
+                chunk_id=chunk.id,
+                score=candidate.score,
+                text=chunk.text,
+                heading=chunk.heading,
+                start=chunk.start,
+                end=chunk.end,
+                document=chunk.document,
+                why=candidate.why,
+                matched=matched.get(chunk.id, ()),
+            )
+        )
+    return tuple(hits)
+
+
+@contextmanager
+def _timed(timings: dict[str, float], stage: str) -> Iterator[None]:
+    started = time.perf_counter()
+    yield
+    timings[stage] = (time.perf_counter() - started) * 1000.0

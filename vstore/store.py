@@ -1,0 +1,290 @@
+"""`Store`: opens the file, holds the parts, calls the pipelines. Decides nothing else."""
+
+from __future__ import annotations
+
+import hashlib
+import threading
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from pathlib import Path
+from types import TracebackType
+from typing import Any
+
+from vstore import config, settings
+from vstore.db.index import SqliteIndex
+from vstore.errors import InputError, NotFoundError
+from vstore.filters import conjunction
+from vstore.ingest import pipeline as ingest
+from vstore.ingest.chunk import Chunker
+from vstore.ingest.read import read_text
+from vstore.ingest.report import AddReport, Progress
+from vstore.results import Content, Results
+from vstore.search import pipeline as searching
+from vstore.types import DEFAULT_COLLECTION, Embedder, Mode, Query, Scope, Statistics, StoredDocument
+
+
+class Store:
+    """A memory in one file.
+
+    >>> with Store("memory.db") as store:
+    ...     store.remember("We use PKCE for public clients.", title="Auth decision")
+    ...     for hit in store.search("how do public clients log in?"):
+    ...         print(hit.score, hit.text)
+
+    Opening is cheap: the model is loaded when something has to be embedded. Safe to share between threads, not across
+    fork(). Several processes may use one file at once.
+    """
+
+    def __init__(
+        self,
+        path: str | Path,
+        embedder: Embedder | str | None = None,
+        *,
+        create: bool = True,
+        threads: int | None = None,
+        progress: Callable[[str, int, int | None], None] | None = None,
+    ) -> None:
+        """Open the store at `path`, or make it.
+
+        `embedder` is an object (see `vstore.Embedder`), a registered model's name or a model folder; None takes the
+        model the store was made with, and for a new store the configured one. `threads` limits the model's (None: as
+        configured). `progress(source, done, total)` is told about the model's download, in bytes.
+
+        Raises NotFoundError without a file and `create=False`, NotAStoreError or NewerStoreError for files that are
+        not for this vstore; those are left as they are.
+        """
+        self._index = SqliteIndex(Path(path), create=create)
+        self._given = embedder
+        self._threads = threads
+        self._progress = progress
+        self._lock = threading.Lock()
+        self._embedder: Embedder | None = None
+        self._model: ingest.Model | None = None
+
+    def __enter__(self) -> Store:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Close the file. Closing twice does no harm."""
+        self._index.close()
+
+    @property
+    def path(self) -> Path:
+        """Where the file is."""
+        return self._index.path
+
+    # --- putting in ---------------------------------------------------------------------------------------------------
+
+    def add(
+        self,
+        targets: str | Path | Iterable[str | Path],
+        *,
+        collection: str = DEFAULT_COLLECTION,
+        tags: Sequence[str] = (),
+        metadata: Mapping[str, Any] | None = None,
+        progress: Callable[[Progress], None] | None = None,
+    ) -> AddReport:
+        """Ingest files, folders and globs; what did not change since the last time is not touched.
+
+        A file that cannot be used is skipped and named in the report. Raises NotFoundError for a target that does
+        not exist, before anything is written.
+        """
+        many = [targets] if isinstance(targets, (str, Path)) else list(targets)
+        labels = ingest.Labels(_name(collection), _tags(tags), dict(metadata or {}))
+        own_files = frozenset(self.path.with_name(self.path.name + suffix) for suffix in ("", "-wal", "-shm"))
+        return ingest.add_files(self._index, self._ingest_model, many, labels, progress or (lambda _: None), own_files)
+
+    def remember(
+        self,
+        text: str,
+        *,
+        title: str = "",
+        uri: str | None = None,
+        collection: str = DEFAULT_COLLECTION,
+        tags: Sequence[str] = (),
+        metadata: Mapping[str, Any] | None = None,
+        media_type: str = "text/plain",
+    ) -> StoredDocument:
+        """Keep one text. The same text and title again change nothing; the same `uri` replaces what it held.
+
+        Raises InputError for an empty text or metadata that is no JSON.
+        """
+        if not isinstance(text, str) or not text.strip():
+            raise InputError("there is nothing to remember: the text is empty")
+        if len(text) > config.MAX_DOCUMENT_CHARS:
+            raise InputError(f"the text has {len(text):,} characters; at most {config.MAX_DOCUMENT_CHARS:,} are kept")
+        document = read_text(
+            text,
+            uri=uri or _memory_uri(title, text),
+            title=title,
+            collection=_name(collection),
+            tags=_tags(tags),
+            metadata=dict(metadata or {}),
+            media_type=media_type,
+        )
+        ingest.add_document(self._index, self._ingest_model, document)
+        return self._find(document.collection, document.uri)
+
+    def forget(self, target: str | Path, *, collection: str | None = None) -> list[StoredDocument]:
+        """Remove documents with their text, keywords and vectors; returns what was removed.
+
+        `target` as in `find`. Raises NotFoundError when it names nothing.
+        """
+        found = self.find(target, collection=collection)
+        for document in found:
+            self._index.forget(document.collection, document.uri)
+        return found
+
+    # --- getting out --------------------------------------------------------------------------------------------------
+
+    def search(
+        self,
+        query: str,
+        k: int = config.DEFAULT_K,
+        *,
+        mode: Mode = "hybrid",
+        fusion: str = config.DEFAULT_FUSION,
+        collection: str | Sequence[str] | None = None,
+        where: Mapping[str, Any] | None = None,
+        tags: Sequence[str] = (),
+        since: Any = None,
+        until: Any = None,
+        explain: bool = False,
+    ) -> Results:
+        """The best `min(k, matching)` chunks, best first.
+
+        `where` filters by metadata (see `vstore.filters`), `tags` must all be there, `since` and `until` bound the
+        time of the last change; filters hold before ranking. `explain` adds the query's words found in each hit.
+        Raises QueryError, FilterError, SpaceMismatchError, and ModelError when a dense search has no model.
+        """
+        scope = _scope(collection, where, tags, since, until)
+        asked = Query(query, k, mode, fusion, scope)
+        return searching.search(self._index, self._search_embedder, asked, explain=explain)
+
+    def get(self, target: str | Path | int, *, collection: str | None = None) -> Content:
+        """A document's whole text by its uri or path, or one chunk by its id. Raises NotFoundError."""
+        with self._index.snapshot() as snapshot:
+            if isinstance(target, int):
+                chunk = snapshot.chunks([target]).get(target)
+                if chunk is None:
+                    raise NotFoundError(f"there is no chunk {target}; it may have been forgotten or replaced")
+                return Content(chunk.document, chunk.text, chunk)
+            found = self.find(target, collection=collection)
+            if len(found) > 1:
+                raise NotFoundError(f"{target} names {len(found)} documents; give the uri of one, see: vstore list")
+            text = snapshot.text(found[0].id)
+            assert text is not None, "read in the same snapshot as the document"
+            return Content(found[0], text)
+
+    def documents(
+        self,
+        *,
+        collection: str | Sequence[str] | None = None,
+        where: Mapping[str, Any] | None = None,
+        tags: Sequence[str] = (),
+        since: Any = None,
+        until: Any = None,
+        limit: int = config.UNLIMITED,
+    ) -> list[StoredDocument]:
+        """Documents that pass the filters (as in `search`), the most recently changed first."""
+        with self._index.snapshot() as snapshot:
+            return snapshot.documents(_scope(collection, where, tags, since, until), limit)
+
+    def find(self, target: str | Path, *, collection: str | None = None) -> list[StoredDocument]:
+        """Documents by uri or path: the one with that uri, else the file's, else all below that folder or file.
+
+        Raises NotFoundError when there is none.
+        """
+        name = str(target)
+        attempts: list[dict[str, Any]] = [{"@uri": name}]
+        if "\0" not in name:
+            path = str(Path(name).expanduser().resolve())
+            attempts += [{"@uri": path}, _below(path)]
+        with self._index.snapshot() as snapshot:
+            for where in attempts:
+                found = snapshot.documents(_scope(collection, where), config.UNLIMITED)
+                if found:
+                    return found
+        raise NotFoundError(f"the store has no document {name!r}; see what it has with: vstore list")
+
+    def stats(self) -> Statistics:
+        """How much is in the store."""
+        with self._index.snapshot() as snapshot:
+            return snapshot.statistics()
+
+    # --- parts --------------------------------------------------------------------------------------------------------
+
+    def _find(self, collection: str, uri: str) -> StoredDocument:
+        with self._index.snapshot() as snapshot:
+            return snapshot.documents(_scope(collection, {"@uri": uri}), 1)[0]
+
+    def _search_embedder(self) -> Embedder:
+        """The embedder, loaded at its first use. Raises ModelError when it cannot be had."""
+        with self._lock:
+            if self._embedder is None:
+                self._embedder = self._load()
+            return self._embedder
+
+    def _load(self) -> Embedder:
+        if self._given is not None and not isinstance(self._given, str):
+            return self._given
+        from vstore import embed  # here, because it costs 0.3 s that a keyword search need not pay
+
+        chosen = settings.load()
+        with self._index.snapshot() as snapshot:
+            made_with = snapshot.space.model if snapshot.space else chosen.model
+        threads = chosen.threads if self._threads is None else self._threads
+        return embed.load(
+            self._given or made_with, cache_dir=chosen.models, threads=threads or None, progress=self._progress
+        )
+
+    def _ingest_model(self) -> ingest.Model:
+        embedder = self._search_embedder()
+        with self._lock:
+            if self._model is None:
+                name = getattr(embedder, "name", type(embedder).__name__)
+                space = self._index.open_space(embedder.fingerprint, embedder.dimension, name)
+                self._model = ingest.Model(embedder, space, Chunker(embedder))
+            return self._model
+
+
+def _scope(
+    collection: str | Sequence[str] | None,
+    where: Mapping[str, Any] | None = None,
+    tags: Sequence[str] = (),
+    since: Any = None,
+    until: Any = None,
+) -> Scope:
+    collections = (collection,) if isinstance(collection, str) else tuple(collection or ())
+    return Scope(collections, conjunction(where, tags=_tags(tags), since=since, until=until))
+
+
+def _below(path: str) -> dict[str, Any]:
+    """Everything in a folder, and every row of a file with many documents (`path#row`): a range of uris."""
+    root = path.rstrip("/")
+    folder = {"@uri": {"$gte": f"{root}/", "$lt": f"{root}0"}}  # "0" follows "/"
+    rows = {"@uri": {"$gte": f"{root}#", "$lt": f"{root}$"}}  # "$" follows "#"
+    return {"$or": [folder, rows]}
+
+
+def _name(collection: str) -> str:
+    if not isinstance(collection, str) or not collection.strip():
+        raise InputError(f"a collection has a name, not {collection!r}")
+    return collection
+
+
+def _tags(tags: Sequence[str]) -> tuple[str, ...]:
+    """Each tag once, in order. A lone string is refused: it would become a tag for each letter."""
+    if isinstance(tags, str) or not all(isinstance(tag, str) and tag for tag in tags):
+        raise InputError(f"tags are a list of names such as ['auth', 'gateway'], not {tags!r}")
+    return tuple(dict.fromkeys(tags))
+
+
+def _memory_uri(title: str, text: str) -> str:
+    """The same title and text always get the same uri, so that remembering twice keeps one."""
+    digest = hashlib.sha256(f"{title}\0{text}".encode("utf-8", "replace")).hexdigest()
+    return f"memory:{digest[:16]}"
