@@ -1,0 +1,57 @@
+"""The commands that need the real model, as a person would type them."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+pytestmark = pytest.mark.usefixtures("minilm")
+
+
+@pytest.fixture(autouse=True)
+def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A configuration and a store of this test's own; the model stays where it is."""
+    monkeypatch.setenv("VSTORE_CONFIG", str(tmp_path / "config.toml"))
+    monkeypatch.setenv("VSTORE_DB", str(tmp_path / "memory.db"))
+    monkeypatch.setenv("XDG_DATA_HOME", str(tmp_path / "data"))
+    return tmp_path
+
+
+def run(*arguments: str, stdin: str = "") -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [sys.executable, "-m", "vstore", *arguments], input=stdin, capture_output=True, text=True, check=False
+    )
+
+
+def test_text_is_remembered_and_found_by_meaning(home: Path) -> None:
+    assert run("remember", "-", "--title", "Boiler", stdin="The boiler was serviced in March.").returncode == 0
+    assert run("remember", "Invoices are sent on the first of the month.").returncode == 0
+    result = run("search", "when was the heating looked after?", "-k", "1")
+    assert (result.returncode, result.stderr) == (0, "")
+    assert "Boiler" in result.stdout.splitlines()[0]
+
+
+def test_add_says_what_it_did_and_the_second_time_embeds_nothing(home: Path) -> None:
+    (home / "notes").mkdir()
+    (home / "notes" / "a.md").write_text("# Valves\n\nA stuck valve raises E-4471.\n", encoding="utf-8")
+    (home / "notes" / "b.bin").write_bytes(bytes(100))
+    first = run("add", "notes" if Path.cwd() == home else str(home / "notes"))
+    assert first.stdout.startswith("1 added, 0 updated, 0 unchanged, 1 skipped (1 chunks embedded")
+    assert "b.bin" in first.stderr
+    second = json.loads(run("add", str(home / "notes"), "--json").stdout)
+    assert (second["added"], second["unchanged"], second["embedded"]) == (0, 1, 0)
+
+
+def test_demo_shows_that_every_kind_of_query_finds_its_answer(home: Path) -> None:
+    result = run("demo")
+    assert result.returncode == 0, result.stderr
+    for kind in ("only keywords can answer", "only meaning can answer", "it takes both"):
+        assert kind in result.stdout
+    answers = [line for line in result.stdout.splitlines() if line.lstrip().startswith("the answer,")]
+    assert len(answers) >= 8
+    assert all(" is number 1; " in line for line in answers)
+    assert str(home / "data" / "vstore" / "demo.db") in result.stdout.splitlines()[-1]

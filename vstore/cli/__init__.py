@@ -1,0 +1,51 @@
+"""The command line: parse, one call, print. Data goes to stdout, everything else to stderr.
+
+Nothing heavy is imported here or at the top of the command modules, so that `vstore --help` is immediate.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import click
+
+from vstore.cli import context
+from vstore.cli.configure import config
+from vstore.cli.demo import demo
+from vstore.cli.ingest import add, remember
+from vstore.cli.inspect import forget, get, list_, stats
+from vstore.cli.models import models
+from vstore.cli.search import search
+from vstore.errors import VstoreError
+
+INTERRUPTED = 130  # the shell's code for a program ended by Ctrl-C
+
+
+class Group(click.Group):
+    """Turns vstore's errors into one line and exit code 1; any other exception is a bug and shows its traceback."""
+
+    def invoke(self, ctx: click.Context) -> Any:
+        """Run the chosen command."""
+        try:
+            return super().invoke(ctx)
+        except VstoreError as error:
+            click.echo(f"vstore: {error}", err=True)
+            ctx.exit(1)
+        except KeyboardInterrupt:
+            click.echo("vstore: interrupted; what was written before is kept", err=True)
+            ctx.exit(INTERRUPTED)
+
+
+@click.group(cls=Group, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
+@click.version_option(package_name="vstore")
+@click.option("--db", metavar="PATH", help="The store's file. [env: VSTORE_DB]")
+@click.option("-q", "--quiet", is_flag=True, help="No progress and no remarks.")
+@click.option("-v", "--verbose", is_flag=True, help="Say more about what happens.")
+@click.pass_context
+def main(ctx: click.Context, db: str | None, quiet: bool, verbose: bool) -> None:
+    """A memory in one file: search by keyword and by meaning, nothing leaves the machine."""
+    ctx.obj = context.Context(db, quiet, verbose)
+
+
+for command in (add, remember, search, get, list_, forget, stats, models, config, demo):
+    main.add_command(command)

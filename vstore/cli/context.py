@@ -1,0 +1,130 @@
+"""What every command shares: the settings, the store, and options that mean the same everywhere."""
+
+from __future__ import annotations
+
+import json
+import re
+import sys
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import cached_property
+from typing import TYPE_CHECKING, Any, TypeVar
+
+import click
+
+from vstore import settings
+from vstore.cli.output import DownloadProgress
+
+if TYPE_CHECKING:
+    from vstore.store import Store
+
+Command = TypeVar("Command", bound=Callable[..., Any])
+
+_EXPRESSION = re.compile(r"([^=<>!]+)(>=|<=|!=|=|>|<)(.*)", re.DOTALL)
+_OPERATORS = {"=": "$eq", "!=": "$ne", ">": "$gt", ">=": "$gte", "<": "$lt", "<=": "$lte"}
+
+
+@dataclass
+class Context:
+    """The options given before the command's name."""
+
+    db: str | None
+    quiet: bool
+    verbose: bool
+
+    @cached_property
+    def settings(self) -> settings.Settings:
+        """The settings in force."""
+        return settings.load(db=self.db)
+
+    def store(self, *, create: bool = False) -> Store:
+        """Open the store; only commands that put something in may create it."""
+        from vstore.store import Store  # here, because it imports numpy and apsw
+
+        return Store(self.settings.db, create=create, progress=DownloadProgress(self.quiet))
+
+
+class KeyValue(click.ParamType):
+    """`KEY=VALUE`; a value that reads as JSON is taken as such, any other as text."""
+
+    name = "KEY=VALUE"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> tuple[str, Any]:
+        """(key, value)."""
+        key, separator, text = str(value).partition("=")
+        if not key or not separator:
+            self.fail(f"{value!r} is not KEY=VALUE", param, ctx)
+        return key.strip(), literal(text)
+
+
+class Where(click.ParamType):
+    """`year>=2020`, `project=gateway`, or a whole filter as a JSON object."""
+
+    name = "FILTER"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> dict[str, Any]:
+        """A filter as `Store.search` takes it."""
+        text = str(value).strip()
+        if text.startswith("{"):
+            try:
+                return dict(json.loads(text))
+            except ValueError as error:
+                self.fail(f"{text!r} is not JSON: {error}", param, ctx)
+        match = _EXPRESSION.fullmatch(text)
+        if match is None:
+            self.fail(f"{text!r} is neither like year>=2020 nor a JSON object", param, ctx)
+        field, operator, operand = match.groups()
+        return {field.strip(): {_OPERATORS[operator]: literal(operand)}}
+
+
+def literal(text: str) -> Any:
+    """A number, true, false, null or a quoted text as JSON has them; anything else is text as it stands."""
+    try:
+        value = json.loads(text)
+    except ValueError:
+        return text.strip()
+    return value
+
+
+def text_or_stdin(argument: str) -> str:
+    """The argument itself, or what comes from the pipe when it is `-`."""
+    return sys.stdin.buffer.read().decode("utf-8", "replace") if argument == "-" else argument
+
+
+def conjunction(filters: tuple[dict[str, Any], ...]) -> dict[str, Any] | None:
+    """All the --where options of one command together."""
+    return {"$and": list(filters)} if filters else None
+
+
+def filter_options(command: Command) -> Command:
+    """Options that narrow what a command looks at."""
+    for option in (
+        click.option("--until", metavar="DATE", help="Changed before this date."),
+        click.option("--since", metavar="DATE", help="Changed on or after this date, such as 2026-01-31."),
+        click.option("--tag", "tags", multiple=True, metavar="TAG", help="Has this tag. Repeat for more tags."),
+        click.option(
+            "--where",
+            "filters",
+            type=Where(),
+            multiple=True,
+            help="Metadata condition such as year>=2020 or project=gateway. Repeat to narrow further.",
+        ),
+        click.option("-c", "--collection", multiple=True, metavar="NAME", help="Only this collection. Repeatable."),
+    ):
+        command = option(command)
+    return command
+
+
+def label_options(command: Command) -> Command:
+    """Options that say something about what is put in."""
+    for option in (
+        click.option("--meta", type=KeyValue(), multiple=True, help="Metadata to keep with it. Repeatable."),
+        click.option("--tag", "tags", multiple=True, metavar="TAG", help="A tag to keep with it. Repeatable."),
+        click.option("-c", "--collection", metavar="NAME", help="The collection it goes to."),
+    ):
+        command = option(command)
+    return command
+
+
+json_option = click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+pass_context = click.make_pass_decorator(Context)

@@ -1,0 +1,101 @@
+"""`vstore get`, `list`, `forget` and `stats`: look at what is in the store, and take things out."""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+from typing import Any
+
+import click
+
+from vstore import config
+from vstore.cli.context import Context, conjunction, filter_options, json_option, pass_context
+from vstore.cli.output import emit_json, print_documents, printable
+
+
+@click.command()
+@click.argument("target")
+@click.option("-c", "--collection", metavar="NAME", help="Look in this collection only.")
+@json_option
+@pass_context
+def get(context: Context, target: str, collection: str | None, as_json: bool) -> None:
+    """Print a document by its uri or path, or one chunk by its number."""
+    with context.store() as store:
+        content = store.get(int(target) if target.isdecimal() else target, collection=collection)
+    if as_json:
+        emit_json(content.to_dict())
+    else:
+        click.echo(printable(content.text))
+
+
+@click.command("list")
+@filter_options
+@click.option("--limit", default=config.LIST_LIMIT, show_default=True, metavar="N", help="Documents at most.")
+@json_option
+@pass_context
+def list_(
+    context: Context,
+    collection: tuple[str, ...],
+    filters: tuple[dict[str, Any], ...],
+    tags: tuple[str, ...],
+    since: str | None,
+    until: str | None,
+    limit: int,
+    as_json: bool,
+) -> None:
+    """List documents, the most recently changed first."""
+    with context.store() as store:
+        documents = store.documents(
+            collection=collection, where=conjunction(filters), tags=tags, since=since, until=until, limit=limit
+        )
+    if as_json:
+        emit_json([document.to_dict() for document in documents])
+    else:
+        print_documents(documents)
+
+
+@click.command()
+@click.argument("target")
+@click.option("-c", "--collection", metavar="NAME", help="Forget it in this collection only.")
+@click.option("--dry-run", is_flag=True, help="Show what would be forgotten.")
+@click.option("-y", "--yes", is_flag=True, help="Do not ask.")
+@json_option
+@pass_context
+def forget(context: Context, target: str, collection: str | None, dry_run: bool, yes: bool, as_json: bool) -> None:
+    """Forget a document by its uri or path; a folder's path forgets all that came from it."""
+    with context.store() as store:
+        documents = store.find(target, collection=collection)
+        if not dry_run:
+            if len(documents) > 1 and not yes:
+                click.confirm(f"Forget {len(documents)} documents?", abort=True, err=True)
+            documents = store.forget(target, collection=collection)
+    if as_json:
+        emit_json([document.to_dict() for document in documents])
+    else:
+        print_documents(documents)
+        click.echo(f"{len(documents)} {'would be ' if dry_run else ''}forgotten", err=True)
+
+
+@click.command()
+@json_option
+@pass_context
+def stats(context: Context, as_json: bool) -> None:
+    """Show how much is in the store."""
+    with context.store() as store:
+        found = store.stats()
+        size = store.path.stat().st_size
+    if as_json:
+        emit_json({"path": str(context.settings.db), "bytes": size, **asdict(found)})
+        return
+    click.echo(
+        f"store        {context.settings.db} ({size / 1e6:.1f} MB, schema {found.schema}, SQLite {found.sqlite})"
+    )
+    click.echo(f"documents    {found.documents:,}")
+    click.echo(f"chunks       {found.chunks:,} ({found.chunks_without_vector:,} without a vector)")
+    for name, count in found.collections.items():
+        click.echo(printable(f"collection   {name}: {count:,} documents"))
+    if found.space is None:
+        click.echo("model        none yet")
+    else:
+        click.echo(
+            f"model        {found.space.model}, {found.space.dimension} dimensions ({found.space.fingerprint[:12]})"
+        )

@@ -1,0 +1,160 @@
+"""Text and JSON on stdout, progress on stderr."""
+
+from __future__ import annotations
+
+import json
+import re
+import sys
+import time
+import unicodedata
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
+import click
+
+if TYPE_CHECKING:
+    from vstore.ingest.report import AddReport, Progress
+    from vstore.results import Hit, Results
+    from vstore.types import StoredDocument
+
+SNIPPET_CHARS = 240  # three lines of a terminal
+PLAIN_INTERVAL = 5.0  # seconds between counters where there is no terminal to redraw a bar on
+LEGS = {"lexical": "keywords", "dense": "meaning"}
+
+
+def emit_json(value: Any) -> None:
+    """One JSON value on stdout."""
+    click.echo(json.dumps(value, ensure_ascii=False, indent=2))
+
+
+def printable(text: str) -> str:
+    """Text without control characters, which could steer the terminal; line breaks and tabs stay."""
+    return "".join(
+        character if character in "\n\t" or not unicodedata.category(character).startswith("C") else "\ufffd"
+        for character in text
+    )
+
+
+def snippet(text: str, query: str) -> str:
+    """One line of a chunk, from shortly before the first word it shares with the query."""
+    words = [re.escape(word) for word in re.findall(r"\w{3,}", query)]
+    match = re.search("|".join(words), text, re.IGNORECASE) if words else None
+    start = max(0, match.start() - SNIPPET_CHARS // 4) if match else 0
+    start = text.rfind(" ", 0, start) + 1 if start else 0
+    line = " ".join(text[start : start + 2 * SNIPPET_CHARS].split())
+    cut = line[:SNIPPET_CHARS]
+    before = "... " if start else ""
+    return printable(before + (cut if len(line) <= SNIPPET_CHARS else cut.rsplit(" ", 1)[0] + " ..."))
+
+
+def print_results(results: Results, *, explain: bool) -> None:
+    """Hits for a person to read."""
+    if results.degraded:
+        click.secho(f"note: {results.degraded}", fg="yellow", err=True)
+    if not len(results):
+        click.echo("nothing found", err=True)
+    for number, hit in enumerate(results, start=1):
+        print_hit(number, hit, results.query)
+        if explain:
+            click.echo(f"    why: {why(hit)}")
+
+
+def print_hit(number: int, hit: Hit, query: str) -> None:
+    """One hit in three lines: title and score, place, snippet."""
+    title = hit.document.title or hit.document.uri
+    if hit.heading:
+        title = f"{title} > {hit.heading}"
+    click.secho(f"{number:2}. {printable(title)}", bold=True, nl=False)
+    click.echo(f"  {hit.score:.4f}")
+    click.secho(f"    {printable(hit.document.uri)}  [chunk {hit.chunk_id}, {hit.document.collection}]", dim=True)
+    click.echo(f"    {snippet(hit.text, query)}")
+
+
+def why(hit: Hit) -> str:
+    """The addends of a hit's score in words."""
+    parts = []
+    for part in hit.why:
+        place = f" #{part.rank}" if part.rank is not None else ""
+        raw = f" ({part.raw:.3f})" if part.raw is not None else ""
+        parts.append(f"{LEGS.get(part.source, part.source)}{place}{raw} +{part.points:.4f}")
+    words = f"; words: {', '.join(hit.matched)}" if hit.matched else "; no word in common"
+    return printable(" ".join(parts) + words)
+
+
+def print_report(report: AddReport, *, verbose: bool) -> None:
+    """What an ingest did, in a line; why files were skipped, on stderr."""
+    click.echo(
+        f"{report.added} added, {report.updated} updated, {report.unchanged} unchanged, {len(report.skipped)} skipped "
+        f"({report.embedded} chunks embedded, {report.seconds:.1f} s)"
+    )
+    shown = report.skipped if verbose else report.skipped[:10]
+    for skipped in shown:
+        click.echo(f"skipped {printable(str(skipped.path))}: {printable(skipped.reason)}", err=True)
+    if len(shown) < len(report.skipped):
+        click.echo(f"and {len(report.skipped) - len(shown)} more; see them all with: vstore -v add ...", err=True)
+
+
+def print_documents(documents: Sequence[StoredDocument]) -> None:
+    """One line a document: date, collection, title, uri."""
+    for document in documents:
+        date = document.updated_at.astimezone().strftime("%Y-%m-%d")
+        click.echo(printable(f"{date}  {document.collection}  {document.title or '-'}  {document.uri}"))
+
+
+class AddProgress:
+    """A bar with rate and time left on a terminal; elsewhere a counter every few seconds."""
+
+    def __init__(self, quiet: bool) -> None:
+        self._quiet = quiet
+        self._bar: Any = None
+        self._started = self._last = time.monotonic()
+
+    def __enter__(self) -> AddProgress:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        if self._bar is not None:
+            self._bar.render_finish()
+
+    def __call__(self, progress: Progress) -> None:
+        """Show how far it is."""
+        if self._quiet:
+            return
+        rate = progress.documents / max(time.monotonic() - self._started, 1e-9)
+        line = f"{progress.documents:,} documents, {progress.embedded:,} chunks embedded, {rate:,.0f} documents/s"
+        if sys.stderr.isatty():
+            self._draw(progress, line)
+        elif time.monotonic() - self._last >= PLAIN_INTERVAL:
+            self._last = time.monotonic()
+            click.echo(f"{line}, {100 * progress.bytes_done // max(progress.bytes_total, 1)}%", err=True)
+
+    def _draw(self, progress: Progress, line: str) -> None:
+        if self._bar is None:
+            self._bar = click.progressbar(
+                length=progress.bytes_total, label="adding", file=sys.stderr, item_show_func=lambda item: item
+            )
+        self._bar.update(progress.bytes_done - self._bar.pos, line)
+
+
+class DownloadProgress:
+    """The download of a model: a bar on a terminal, else one line when it starts."""
+
+    def __init__(self, quiet: bool) -> None:
+        self._quiet = quiet
+        self._bar: Any = None
+        self._source: str | None = None
+
+    def __call__(self, source: str, done: int, total: int | None) -> None:
+        """Called again and again with the bytes so far."""
+        if self._quiet:
+            return
+        if source != self._source:
+            self._source, self._bar = source, None
+            if not sys.stderr.isatty():
+                click.echo(f"fetching the model from {source}", err=True)
+        if sys.stderr.isatty() and total:
+            if self._bar is None:
+                self._bar = click.progressbar(length=total, label=f"fetching the model from {source}", file=sys.stderr)
+            self._bar.update(done - self._bar.pos)
+            if done >= total:
+                self._bar.render_finish()
