@@ -79,8 +79,16 @@ def test_the_layout_with_the_transformer_in_its_own_folder(tmp_path: Path, folde
         (folder / name).rename(moved / "0_Transformer" / name)
     (folder / "1_Pooling").rename(moved / "1_Pooling")
     tiny.write_json(moved / "modules.json", [tiny.MODULES[0] | {"path": "0_Transformer"}, tiny.MODULES[1]])
-    vectors = embed.load(str(moved), cache_dir=tmp_path / "cache").embed_documents(["cat"])
+    vectors = embed.load(str(moved)).embed_documents(["cat"])
     assert np.abs(vectors[0] - tiny.forward(tiny.weights(), [2, 7, 3], "mean")).max() < 1e-5
+
+
+def test_a_folder_needs_no_cache(tmp_path: Path, folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It is used where it lies, and nothing is written."""
+    monkeypatch.setenv("VSTORE_MODELS", str(tmp_path / "cache"))
+    before = sorted(tmp_path.rglob("*"))
+    assert embed.load(str(folder)).embed_queries(["cat"]).shape == (1, tiny.HIDDEN)
+    assert sorted(tmp_path.rglob("*")) == before
 
 
 def test_a_normalize_stage_changes_nothing(tmp_path: Path, folder: Path) -> None:
@@ -155,28 +163,28 @@ def test_a_missing_file_is_named(folder: Path, name: str) -> None:
         open_folder(folder)
 
 
-def test_the_tokenizer_must_belong_to_the_weights(tmp_path: Path, folder: Path) -> None:
+def test_the_tokenizer_must_belong_to_the_weights(folder: Path) -> None:
     tokenizer = Tokenizer.from_file(str(folder / "tokenizer.json"))
     tokenizer.add_tokens(["harbour"])
     tokenizer.save(str(folder / "tokenizer.json"))
     with pytest.raises(ModelDamagedError, match="belongs to another model"):
-        embed.load(str(folder), cache_dir=tmp_path)
+        embed.load(str(folder))
 
 
-def test_a_tokenizer_without_special_tokens_is_refused(tmp_path: Path, folder: Path) -> None:
+def test_a_tokenizer_without_special_tokens_is_refused(folder: Path) -> None:
     """An empty text would have no token at all."""
     tokenizer = json.loads((folder / "tokenizer.json").read_text())
     tiny.write_json(folder / "tokenizer.json", tokenizer | {"post_processor": None})
     with pytest.raises(ModelDamagedError, match="adds 0 special tokens"):
-        embed.load(str(folder), cache_dir=tmp_path)
+        embed.load(str(folder))
 
 
-def test_a_file_that_is_no_tokenizer_is_refused(tmp_path: Path, folder: Path) -> None:
+def test_a_file_that_is_no_tokenizer_is_refused(folder: Path) -> None:
     (folder / "tokenizer.json").write_text("{}")
     with pytest.raises(ModelDamagedError, match="is no tokenizer"):
-        embed.load(str(folder), cache_dir=tmp_path)
+        embed.load(str(folder))
 
 
 def test_a_name_that_is_neither_registered_nor_a_folder(tmp_path: Path) -> None:
     with pytest.raises(UnknownModelError, match=r"all-MiniLM-L6-v2, BAAI/bge-small-en-v1\.5"):
-        embed.load(str(tmp_path / "absent"), cache_dir=tmp_path)
+        embed.load(str(tmp_path / "absent"))

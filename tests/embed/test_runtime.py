@@ -24,7 +24,7 @@ DATA = Path(__file__).parents[1] / "data"
 @pytest.fixture
 def small(tmp_path: Path) -> OnnxEmbedder:
     folder = tiny.make_folder(tmp_path / "model", prompts={"query": "query: ", "passage": "the "})
-    return embed.load(str(folder), cache_dir=tmp_path / "cache")
+    return embed.load(str(folder))
 
 
 def test_fifty_texts_get_the_vectors_of_sentence_transformers(minilm: OnnxEmbedder) -> None:
@@ -128,14 +128,14 @@ def test_the_fingerprint_changes_with_all_that_changes_vectors(tmp_path: Path) -
         folder = tiny.make_folder(tmp_path / name, **changes)  # type: ignore[arg-type]  # a mixed dict
         if name == "window":
             tiny.write_json(folder / "sentence_bert_config.json", {"max_seq_length": 11})
-        prints[name] = embed.load(str(folder), cache_dir=tmp_path / "cache").fingerprint
+        prints[name] = embed.load(str(folder)).fingerprint
     assert len(set(prints.values())) == len(variants)
     again = tiny.make_folder(tmp_path / "again")
-    assert embed.load(str(again), cache_dir=tmp_path / "cache").fingerprint == prints["same"]
+    assert embed.load(str(again)).fingerprint == prints["same"]
 
 
 def test_weights_without_a_direction_are_refused(tmp_path: Path) -> None:
     zeros = {name: np.zeros_like(tensor) for name, tensor in tiny.weights().items()}
-    model = embed.load(str(tiny.make_folder(tmp_path / "model", tensors=zeros)), cache_dir=tmp_path)
+    model = embed.load(str(tiny.make_folder(tmp_path / "model", tensors=zeros)))
     with pytest.raises(ModelDamagedError, match="without a direction"):
         model.embed_documents(["cat"])

@@ -72,6 +72,6 @@ BIAS = "encoder.layer.1.output.dense.bias"
 def test_damaged_weights_are_refused_with_the_reason(tmp_path: Path, damage: Damage, message: str) -> None:
     folder = tiny.make_folder(tmp_path / "model")
     damage(folder / "model.safetensors")
-    model = embed.load(str(folder), cache_dir=tmp_path / "cache")
+    model = embed.load(str(folder))
     with pytest.raises(errors.ModelDamagedError, match=message):
         model.embed_documents(["cat"])

@@ -22,9 +22,10 @@ def load(
 ) -> OnnxEmbedder:
     """Get a model ready: a registered one, fetched if it is not in the cache, or a sentence-transformers folder.
 
-    `cache_dir` defaults to the user's setting; `folder` is tried before the network for a registered model; `threads`
-    None means all cores; `progress` is called with (source, bytes so far, bytes in all) during a download. Raises
-    UnknownModelError, ModelUnavailableError, ModelDamagedError, or ModelError for a model that cannot be run.
+    `cache_dir` keeps registered models and defaults to the user's setting; `folder` is where they are looked for before
+    the network is asked; `threads` None means all cores; `progress` is called with (source, bytes so far, bytes in all)
+    during a download. Raises UnknownModelError, ModelUnavailableError, ModelDamagedError, or ModelError for a model
+    that cannot be run.
     """
     from vstore import settings
     from vstore.embed.architecture import read_architecture
@@ -34,10 +35,10 @@ def load(
     from vstore.embed.registry import CONFIG, TOKENIZER, WEIGHTS, find, get
     from vstore.embed.runtime import OnnxEmbedder
 
-    cache_dir = settings.load().models if cache_dir is None else cache_dir
     if find(name_or_path) is None and Path(name_or_path).expanduser().is_dir():
-        return OnnxEmbedder(open_folder(Path(name_or_path)), cache_dir=cache_dir, threads=threads)
+        return OnnxEmbedder(open_folder(Path(name_or_path)), threads=threads)
     spec = get(name_or_path)
+    cache_dir = settings.load().models if cache_dir is None else cache_dir
     directory = fetch(spec, cache_dir=cache_dir, folder=folder, progress=progress)
     hashes = {file.name: file.sha256 for file in spec.files}
     model = LocalModel(
@@ -49,4 +50,4 @@ def load(
         recipe=spec.recipe,
         architecture=read_architecture(directory / CONFIG),
     )
-    return OnnxEmbedder(model, cache_dir=cache_dir, threads=threads)
+    return OnnxEmbedder(model, threads=threads)

@@ -7,7 +7,6 @@ import re
 import threading
 from collections.abc import Sequence
 from functools import cached_property
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -15,7 +14,7 @@ import onnxruntime  # type: ignore[import-untyped]  # it has no stubs
 from tokenizers import Tokenizer
 
 from vstore.config import BATCH_TOKENS
-from vstore.embed.graph import ATTENTION_MASK, INPUT_IDS, cached_graph
+from vstore.embed.graph import ATTENTION_MASK, INPUT_IDS, build_graph
 from vstore.embed.model import LocalModel
 from vstore.embed.weights import read_weights
 from vstore.errors import ModelDamagedError
@@ -33,14 +32,13 @@ class OnnxEmbedder:
     The session is created at the first text, so that asking for the fingerprint costs nothing.
     """
 
-    def __init__(self, model: LocalModel, *, cache_dir: Path, threads: int | None = None) -> None:
-        """`cache_dir` keeps the converted graph; `threads` None means all cores that this process may use."""
+    def __init__(self, model: LocalModel, *, threads: int | None = None) -> None:
+        """`threads` None means all cores that this process may use."""
         self.name = model.name
         self.dimension = model.architecture.hidden
         self.fingerprint = model.fingerprint
         self.max_tokens = model.recipe.max_tokens
         self._model = model
-        self._cache_dir = cache_dir
         self._threads = threads or available_cores()
         self._lock = threading.Lock()
         self._session: onnxruntime.InferenceSession | None = None
@@ -84,7 +82,7 @@ class OnnxEmbedder:
     def _ready_session(self) -> onnxruntime.InferenceSession:
         with self._lock:
             if self._session is None:
-                self._session = _create_session(self._model, self._cache_dir, self._threads)
+                self._session = _create_session(self._model, self._threads)
             return self._session
 
 
@@ -137,10 +135,10 @@ def _load_tokenizer(model: LocalModel) -> Tokenizer:
     return tokenizer
 
 
-def _create_session(model: LocalModel, cache_dir: Path, threads: int) -> onnxruntime.InferenceSession:
+def _create_session(model: LocalModel, threads: int) -> onnxruntime.InferenceSession:
     weights = read_weights(model.weights, model.architecture)
     shapes = {name: tensor.shape for name, tensor in weights.items()}
-    graph = cached_graph(cache_dir, model.architecture, model.recipe.pooling, shapes)
+    graph = build_graph(model.architecture, model.recipe.pooling, shapes)
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = threads
     options.log_severity_level = _QUIET
