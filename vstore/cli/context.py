@@ -44,37 +44,26 @@ class Context:
         return Store(self.settings.db, create=create, progress=DownloadProgress(self.quiet))
 
 
-class KeyValue(click.ParamType):
+def key_value(text: str) -> tuple[str, Any]:
     """`KEY=VALUE`; a value that reads as JSON is taken as such, any other as text."""
-
-    name = "KEY=VALUE"
-
-    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> tuple[str, Any]:
-        """(key, value)."""
-        key, separator, text = str(value).partition("=")
-        if not key or not separator:
-            self.fail(f"{value!r} is not KEY=VALUE", param, ctx)
-        return key.strip(), literal(text)
+    key, separator, value = text.partition("=")
+    if not key or not separator:
+        raise click.BadParameter(f"{text!r} is not KEY=VALUE")
+    return key.strip(), literal(value)
 
 
-class Where(click.ParamType):
-    """`year>=2020`, `project=gateway`, or a whole filter as a JSON object."""
-
-    name = "FILTER"
-
-    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> dict[str, Any]:
-        """A filter as `Store.search` takes it."""
-        text = str(value).strip()
-        if text.startswith("{"):
-            try:
-                return dict(json.loads(text))
-            except ValueError as error:
-                self.fail(f"{text!r} is not JSON: {error}", param, ctx)
-        match = _EXPRESSION.fullmatch(text)
-        if match is None:
-            self.fail(f"{text!r} is neither like year>=2020 nor a JSON object", param, ctx)
-        field, operator, operand = match.groups()
-        return {field.strip(): {_OPERATORS[operator]: literal(operand)}}
+def where(text: str) -> dict[str, Any]:
+    """A filter as `Store.search` takes it: `year>=2020`, `project=gateway`, or the whole as a JSON object."""
+    if text.lstrip().startswith("{"):
+        try:
+            return dict(json.loads(text))
+        except ValueError as error:
+            raise click.BadParameter(f"{text!r} is not JSON: {error}") from error
+    match = _EXPRESSION.fullmatch(text)
+    if match is None:
+        raise click.BadParameter(f"{text!r} is neither like year>=2020 nor a JSON object")
+    field, operator, operand = match.groups()
+    return {field.strip(): {_OPERATORS[operator]: literal(operand)}}
 
 
 def literal(text: str) -> Any:
@@ -105,8 +94,9 @@ def filter_options(command: Command) -> Command:
         click.option(
             "--where",
             "filters",
-            type=Where(),
+            type=where,
             multiple=True,
+            metavar="FILTER",
             help="Metadata condition such as year>=2020 or project=gateway. Repeat to narrow further.",
         ),
         click.option("-c", "--collection", multiple=True, metavar="NAME", help="Only this collection. Repeatable."),
@@ -118,7 +108,9 @@ def filter_options(command: Command) -> Command:
 def label_options(command: Command) -> Command:
     """Options that say something about what is put in."""
     for option in (
-        click.option("--meta", type=KeyValue(), multiple=True, help="Metadata to keep with it. Repeatable."),
+        click.option(
+            "--meta", type=key_value, multiple=True, metavar="KEY=VALUE", help="Metadata to keep with it. Repeatable."
+        ),
         click.option("--tag", "tags", multiple=True, metavar="TAG", help="A tag to keep with it. Repeatable."),
         click.option("-c", "--collection", metavar="NAME", help="The collection it goes to."),
     ):

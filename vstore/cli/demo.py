@@ -60,11 +60,12 @@ def show(store: Store, folder: Path, number: int, query: DemoQuery) -> None:
     both = store.search(query.text, DEPTH, collection="demo", explain=True)
     print_hit(1, both[0], query.text)
     click.echo(f"    why: {why(both[0])}")
-    ranks = [
-        f"{name} {place(store.search(query.text, DEPTH, mode=mode, collection='demo'), uri)}"
-        for name, mode in (("by keywords alone", "lexical"), ("by meaning alone", "dense"))
-    ]
-    click.echo(f"    the answer, {query.answer}, is {place(both, uri)}; {', '.join(ranks)}. {query.note}")
+    by_keywords = place(store.search(query.text, DEPTH, mode="lexical", collection="demo"), uri)
+    by_meaning = place(store.search(query.text, DEPTH, mode="dense", collection="demo"), uri)
+    click.echo(
+        f"    the answer, {query.answer}, is {place(both, uri)}; by keywords alone {by_keywords}, "
+        f"by meaning alone {by_meaning}. {query.note}"
+    )
 
 
 def place(results: Results, uri: str) -> str:

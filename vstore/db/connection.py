@@ -123,7 +123,8 @@ def check_file(connection: apsw.Connection, path: Path, latest: int) -> None:
     ((version,),) = run(connection, "PRAGMA user_version")
     ((objects,),) = run(connection, "SELECT count(*) FROM sqlite_schema")
     run(connection, "ROLLBACK")
-    if application_id != config.APPLICATION_ID and (objects or application_id or version):
+    is_new = not (objects or application_id or version)
+    if not is_new and (application_id != config.APPLICATION_ID or version == 0):
         raise NotAStoreError(f"{path} is an SQLite file of another program; choose another path with --db")
     if version > latest:
         raise NewerStoreError(
