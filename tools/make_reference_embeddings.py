@@ -23,6 +23,7 @@ def main(folder: str) -> None:
     """Embed the texts one at a time, so that padding cannot play a part, and write the fixture."""
     texts = json.loads((DATA / "reference_texts.json").read_text(encoding="utf-8"))
     model = sentence_transformers.SentenceTransformer(folder, device="cpu")
+    model.max_seq_length = 512  # as in vstore/embed/registry.py: all positions of the model, where its default is 256
     vectors = model.encode(texts, batch_size=1, normalize_embeddings=True, convert_to_numpy=True)
     versions = f"sentence-transformers {sentence_transformers.__version__}, torch {torch.__version__}"
     np.savez_compressed(DATA / "reference_embeddings.npz", vectors=vectors.astype(np.float32), versions=versions)

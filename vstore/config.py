@@ -67,12 +67,17 @@ MAX_K: Final = 10_000  # results; more is an export, not a search
 LIST_LIMIT: Final = 100  # documents a listing shows unless told otherwise: a few screens
 UNLIMITED: Final = 2**62  # rows; a limit SQLite accepts and no store reaches
 MAX_FILTER_VALUES: Final = 32_000  # values, tags and collections in one filter; SQLite binds 32,766 in a statement
-DEFAULT_FUSION: Final = "rrf-fixed"  # better than rrf-idf on the train split of SciFact; see bench/RESULTS.md
+DEFAULT_FUSION: Final = "calibrated"  # best on the train split of SciFact and the dev split of QMSum; see bench/RESULTS.md
 MAX_QUERY_CHARS: Final = 100_000  # characters; the embedder reads about 1,000 of them, keywords come from the rest
 MAX_QUERY_TERMS: Final = 64  # rarest terms kept; 1,000 OR-ed terms take seconds and add nothing the rare ones lack
 MAX_FILTER_DEPTH: Final = 32  # nested levels of a filter; far below SQLite's 1,000, and no person writes ten
 POOL_DEPTH: Final = 100  # candidates each leg offers to fusion, or k if larger; deeper lists changed nothing
 RRF_K: Final = 60  # ranks; the constant of Cormack, Clarke and Buettcher (SIGIR 2009)
+CALIBRATED_LEXICAL: Final = (
+    2.5  # log-ranks a point of BM25 / sqrt(IDF) is worth; best on train and dev splits, flat 2 to 3
+)
+RRF_ADAPTIVE_K: Final = 20  # ranks; `rrf` can afford a steeper curve than 60 because its weights follow the evidence
+CONVEX_LEXICAL: Final = 0.35  # share of the keyword leg in `convex`
 FIXED_DENSE_WEIGHT: Final = (
     0.4  # share of the dense leg in rrf-fixed; the best single weight on the SciFact train split
 )
@@ -90,5 +95,6 @@ RANDOMISATION_RESAMPLES: Final = 100_000  # sign flips; p = 0.05 is then known t
 TIE_TOLERANCE: Final = 1e-12  # share of the summed differences; equal sums added in another order still count as equal
 HEAD_WEIGHT: Final = 1.0  # of a match in title or heading against one in the text, in BM25; SQLite's own default
 EXACT_SCAN_CHUNKS: Final = 20_000  # chunks in scope compared float by float (about 40 ms); above, sign codes come first
+BACKGROUND_SAMPLE: Final = 512  # cosines that stand for all of the scope; their deviation is right to 3 in 100
 CODE_CANDIDATES: Final = 1_000  # vectors compared exactly after the sign codes, at least
 CODE_OVERSAMPLING: Final = 5  # the same for each result asked for

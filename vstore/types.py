@@ -271,6 +271,14 @@ class Ranking:
         return len(self.chunk_ids)
 
 
+@dataclass(frozen=True, slots=True)
+class Background:
+    """How a query's cosines spread over the chunks in scope: what a chunk that has nothing to do with it scores."""
+
+    mean: float
+    deviation: float
+
+
 # --- storage ----------------------------------------------------------------------------------------------------------
 
 
@@ -293,6 +301,15 @@ class Snapshot(Protocol):
 
     def dense(self, vector: FloatArray, scope: Scope, limit: int) -> Ranking:
         """The `limit` chunks in scope with the highest cosine to `vector`, float32 of shape (dimension,)."""
+
+    def bm25(self, terms: Sequence[Term], chunk_ids: Sequence[int]) -> dict[int, float]:
+        """The BM25 scores `lexical` would give these chunks; 0 for a chunk with none of the terms."""
+
+    def cosines(self, vector: FloatArray, chunk_ids: Sequence[int]) -> dict[int, float]:
+        """The cosines of these chunks to `vector`; chunks without a vector are left out."""
+
+    def background(self, vector: FloatArray, scope: Scope) -> Background | None:
+        """Mean and standard deviation of the cosines in scope, estimated from a sample; None for an empty scope."""
 
     def chunks(self, chunk_ids: Sequence[int]) -> dict[int, StoredChunk]:
         """Chunks by id; ids that do not exist are left out."""

@@ -46,7 +46,7 @@ def test_extra_words_are_added_by_hand_count(text: str, extra: str) -> None:
     ("query", "rewritten"),
     [
         ("plain words", "plain words"),
-        ("maxOpenConns", "maxOpenConns max Open Conns"),
+        ("maxOpenConns", "maxOpenConns"),
         ("itgc索引", "itgc 索引 "),
         ("全文検索", " 全文 文検 検索 "),
         ("ﬁle", "file"),

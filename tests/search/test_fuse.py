@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from vstore.search.fuse import FUSIONS, Evidence, alone, best_first, idf_weight, reciprocal_ranks
-from vstore.types import Candidate, Contribution, Ranking, Term
+from vstore.types import Background, Candidate, Contribution, Ranking, Term
 
 rankings = st.lists(st.integers(1, 30), unique=True, max_size=20)
 shares = st.floats(min_value=0.05, max_value=0.95)
@@ -27,8 +27,12 @@ def evidence(
     words: int = 3,
     chunk_count: int = 100,
 ) -> Evidence:
+    """Two rankings and what the pipeline completes them with: no keywords, and a cosine of 0, for what a leg lacks."""
     terms = [Term(f"word{i}", f"word{i}", frequency) for i, frequency in enumerate(frequencies)]
-    return Evidence(ranking("lexical", lexical), ranking("dense", dense), terms, words, chunk_count)
+    legs = ranking("lexical", lexical), ranking("dense", dense)
+    both = dict.fromkeys([*lexical, *dense], 0.0)
+    bm25, cosines = (both | dict(zip(leg.chunk_ids, leg.scores, strict=True)) for leg in legs)
+    return Evidence(*legs, terms, words, chunk_count, bm25, cosines, Background(mean=0.0, deviation=1.0))
 
 
 # --- reciprocal rank fusion -------------------------------------------------------------------------------------------
@@ -75,16 +79,26 @@ def test_every_score_is_the_sum_of_its_contributions_and_every_chunk_is_there_on
     lexical: list[int], dense: list[int], name: str, frequencies: list[int]
 ) -> None:
     fused = FUSIONS[name](evidence(lexical, dense, frequencies))
+    legs = {"lexical": lexical, "dense": dense}
     assert sorted(candidate.chunk_id for candidate in fused) == sorted({*lexical, *dense})
     for candidate in fused:
         assert candidate.score == math.fsum(part.points for part in candidate.why)
+        for part in candidate.why:
+            known = candidate.chunk_id in legs[part.source]
+            assert part.rank == (legs[part.source].index(candidate.chunk_id) + 1 if known else None)
+    assert [(-c.score, c.chunk_id) for c in fused] == sorted((-c.score, c.chunk_id) for c in fused)
+
+
+@given(rankings, rankings, st.sampled_from(["rrf", "rrf-fixed", "rrf-idf"]))
+def test_reciprocal_ranks_explain_each_addend_by_weight_and_rank(
+    lexical: list[int], dense: list[int], name: str
+) -> None:
+    constant = 20 if name == "rrf" else 60
+    for candidate in FUSIONS[name](evidence(lexical, dense, [3])):
         legs = {"lexical": lexical, "dense": dense}
         assert [part.source for part in candidate.why] == [leg for leg in legs if candidate.chunk_id in legs[leg]]
         for part in candidate.why:
-            assert legs[part.source].index(candidate.chunk_id) + 1 == part.rank
-            assert part.weight is not None
-            assert part.points == part.weight / (60 + part.rank)
-    assert [(-c.score, c.chunk_id) for c in fused] == sorted((-c.score, c.chunk_id) for c in fused)
+            assert part.points == part.weight / (constant + part.rank)
 
 
 @given(rankings, rankings, shares)
@@ -122,6 +136,90 @@ def test_one_leg_alone_keeps_its_own_scores() -> None:
     assert [(candidate.chunk_id, candidate.score) for candidate in fused] == [(5, 0.9), (2, 0.1)]
     assert fused[1].why == (Contribution("dense", 0.1, rank=2, raw=0.1, weight=1.0),)
     assert alone(Ranking("dense")) == []
+
+
+# --- calibrated -------------------------------------------------------------------------------------------------------
+
+
+BACKGROUND = Background(mean=0.1, deviation=0.05)
+
+
+def completed(
+    bm25: dict[int, float],
+    cosines: dict[int, float],
+    frequencies: Sequence[int] = (9,),
+    background: Background | None = BACKGROUND,
+) -> Evidence:
+    """Evidence from scores: each leg ranks what it scores above 0."""
+    terms = [Term(f"word{i}", f"word{i}", frequency) for i, frequency in enumerate(frequencies)]
+    legs = []
+    for name, scores in (("lexical", bm25), ("dense", cosines)):
+        best = sorted((chunk_id for chunk_id in scores if scores[chunk_id] > 0), key=lambda c: -scores[c])
+        legs.append(Ranking(name, tuple(best), tuple(scores[chunk_id] for chunk_id in best)))
+    return Evidence(legs[0], legs[1], terms, 3, 100, bm25, cosines, background)
+
+
+def test_calibrated_scores_by_hand() -> None:
+    """z = (0.3 - 0.1) / 0.05 = 4, so meaning gives 8; I = ln(91.5 / 9.5) = 2.265, so keywords give 2.5 * 4 / 1.505."""
+    (both, only_dense) = FUSIONS["calibrated"](completed({1: 4.0, 2: 0.0}, {1: 0.3, 2: 0.2}))
+    keywords = 2.5 * 4.0 / math.sqrt(math.log(91.5 / 9.5))
+    assert (both.chunk_id, both.score) == (1, pytest.approx(8.0 + keywords))
+    assert [(part.source, part.raw) for part in both.why] == [("lexical", 4.0), ("dense", 0.3)]
+    assert (only_dense.chunk_id, only_dense.score) == (2, pytest.approx(2.0))
+
+
+def test_calibrated_without_a_keyword_match_is_the_dense_order() -> None:
+    fused = FUSIONS["calibrated"](completed({}, {1: 0.05, 2: 0.3, 3: 0.12}))
+    assert [candidate.chunk_id for candidate in fused] == [2, 3, 1]
+
+
+@pytest.mark.parametrize("background", [None, Background(mean=0.2, deviation=0.0)])
+def test_calibrated_is_the_keyword_order_where_cosines_say_nothing(background: Background | None) -> None:
+    fused = FUSIONS["calibrated"](completed({1: 1.0, 2: 3.0, 3: 0.0}, dict.fromkeys([1, 2, 3], 0.2), [9], background))
+    assert [candidate.chunk_id for candidate in fused] == [2, 1, 3]
+
+
+def test_a_word_the_store_has_never_seen_makes_the_others_count_less() -> None:
+    """It adds ln(100.5 / 0.5) to the information the query carries."""
+    known = FUSIONS["calibrated"](completed({1: 4.0}, {1: 0.1}, [9]))[0].score
+    unseen = FUSIONS["calibrated"](completed({1: 4.0}, {1: 0.1}, [9, 0]))[0].score
+    one, other = math.log(91.5 / 9.5), math.log(100.5 / 0.5)
+    assert unseen / known == pytest.approx(math.sqrt(one / (one + other)))
+
+
+scores = st.dictionaries(st.integers(1, 9), st.floats(0.01, 20.0), max_size=9)
+
+
+@given(
+    scores,
+    st.dictionaries(st.integers(1, 9), st.floats(0.01, 1.0), min_size=1),
+    st.sampled_from(["calibrated", "convex"]),
+)
+def test_more_of_either_evidence_never_costs_a_place(
+    bm25: dict[int, float], cosines: dict[int, float], name: str
+) -> None:
+    """A chunk that is at least as good in both legs is not ranked below the other, but for ties."""
+    everything = dict.fromkeys([*bm25, *cosines], 0.0)
+    bm25, cosines = everything | bm25, everything | cosines
+    fused = {candidate.chunk_id: candidate.score for candidate in FUSIONS[name](completed(bm25, cosines))}
+    for a in fused:
+        for b in fused:
+            if bm25[a] >= bm25[b] and cosines[a] >= cosines[b]:
+                assert fused[a] >= fused[b] - 1e-9
+
+
+def test_convex_scales_both_legs_to_the_unit_interval() -> None:
+    """Keywords 6, 3, 0 become 1, 1/2, 0; cosines .5, .3, .1 become 1, 1/2, 0; keywords weigh .35."""
+    fused = FUSIONS["convex"](completed({1: 6.0, 2: 3.0, 3: 0.0}, {1: 0.1, 2: 0.3, 3: 0.5}))
+    assert {c.chunk_id: c.score for c in fused} == pytest.approx({1: 0.35, 2: 0.5, 3: 0.65})
+
+
+def test_adaptive_weights_are_each_legs_share_of_the_evidence() -> None:
+    """The best cosine is 4 deviations up: 8. The best BM25 is 4: 2.5 * 4 / sqrt(I)."""
+    lexical = 2.5 * 4.0 / math.sqrt(math.log(91.5 / 9.5))
+    fused = FUSIONS["rrf"](completed({1: 4.0}, {2: 0.3}))
+    weights = {candidate.chunk_id: candidate.why[0].weight for candidate in fused}
+    assert weights == pytest.approx({1: lexical / (lexical + 8.0), 2: 8.0 / (lexical + 8.0)})
 
 
 # --- the weight by rarity ---------------------------------------------------------------------------------------------

@@ -9,12 +9,13 @@ from typing import TYPE_CHECKING
 
 import apsw
 
-from vstore.db import documents, lexical, spaces, statistics, terms, vectors
+from vstore.db import bm25, documents, lexical, spaces, statistics, terms, vectors
 from vstore.db.analysis import tokenizer
 from vstore.db.connection import Database
 from vstore.db.migrate import latest, migrate
 from vstore.errors import SpaceMismatchError
 from vstore.types import (
+    Background,
     Chunk,
     Document,
     Ranking,
@@ -53,6 +54,18 @@ class SqliteSnapshot:
         if self.space is None:
             return Ranking("dense")
         return vectors.rank(self._connection, self.space, vector, scope, limit)
+
+    def bm25(self, terms: Sequence[Term], chunk_ids: Sequence[int]) -> dict[int, float]:
+        """See `Snapshot.bm25`."""
+        return bm25.score(self._connection, lexical.searched(terms), chunk_ids)
+
+    def cosines(self, vector: FloatArray, chunk_ids: Sequence[int]) -> dict[int, float]:
+        """See `Snapshot.cosines`."""
+        return vectors.cosines(self._connection, self.space, vector, chunk_ids) if self.space else {}
+
+    def background(self, vector: FloatArray, scope: Scope) -> Background | None:
+        """See `Snapshot.background`."""
+        return vectors.background(self._connection, self.space, vector, scope) if self.space else None
 
     def chunks(self, chunk_ids: Sequence[int]) -> dict[int, StoredChunk]:
         """See `Snapshot.chunks`."""

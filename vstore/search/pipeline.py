@@ -89,10 +89,31 @@ def _rank(
             dense = snapshot.dense(vector, query.scope, depth)
     if mode != "hybrid":
         return fuse.alone(lexical if mode == "lexical" else dense)
+    with _timed(timings, "complete"):
+        evidence = _evidence(snapshot, query, terms, question, lexical, dense)
     with _timed(timings, "fuse"):
-        words = len(query.text.split())
-        evidence = fuse.Evidence(lexical, dense, terms, words, snapshot.chunk_count)
         return fuse.FUSIONS[query.fusion](evidence)
+
+
+def _evidence(
+    snapshot: Snapshot,
+    query: Query,
+    terms: Sequence[Term],
+    question: Question | None,
+    lexical: Ranking,
+    dense: Ranking,
+) -> fuse.Evidence:
+    """Both rankings, each candidate of one completed by its score in the other."""
+    bm25 = dict(zip(lexical.chunk_ids, lexical.scores, strict=True))
+    bm25 |= snapshot.bm25(terms, [chunk_id for chunk_id in dense.chunk_ids if chunk_id not in bm25])
+    cosines = dict(zip(dense.chunk_ids, dense.scores, strict=True))
+    background = None
+    if question is not None:
+        _, vector = question
+        cosines |= snapshot.cosines(vector, [chunk_id for chunk_id in lexical.chunk_ids if chunk_id not in cosines])
+        background = snapshot.background(vector, query.scope)
+    words = len(query.text.split())
+    return fuse.Evidence(lexical, dense, terms, words, snapshot.chunk_count, bm25, cosines, background)
 
 
 def _hits(snapshot: Snapshot, candidates: Sequence[Candidate], terms: Sequence[Term]) -> tuple[Hit, ...]:
