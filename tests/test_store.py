@@ -24,6 +24,7 @@ from vstore.errors import (
     SpaceMismatchError,
     UnknownModelError,
 )
+from vstore.search.fuse import FUSIONS
 
 NOTES = {
     "tea.md": "# Tea\n\nGreen tea is brewed at seventy degrees.\n\n## Black\n\nBlack tea takes boiling water.\n",
@@ -278,7 +279,7 @@ def test_collections_are_apart(store: Store) -> None:
     numbers=st.lists(st.integers(0, 9), min_size=0, max_size=25),
     k=st.integers(1, 40),
     limit=st.integers(0, 9),
-    fusion=st.sampled_from(["rrf-fixed", "rrf-idf"]),
+    fusion=st.sampled_from(sorted(FUSIONS)),
 )
 def test_a_search_returns_min_of_k_and_matching(
     tmp_path_factory: pytest.TempPathFactory, numbers: list[int], k: int, limit: int, fusion: str
@@ -298,9 +299,10 @@ def test_a_search_returns_min_of_k_and_matching(
 def test_every_score_is_the_sum_of_its_reasons(store: Store, folder: Path) -> None:
     store.add(folder)
     for mode in ("hybrid", "dense", "lexical"):
-        for hit in store.search("tea water", mode=mode):  # type: ignore[arg-type]
-            assert hit.why
-            assert hit.score == pytest.approx(sum(part.points for part in hit.why), abs=1e-12)
+        for fusion in FUSIONS:
+            for hit in store.search("tea water", mode=mode, fusion=fusion):  # type: ignore[arg-type]
+                assert hit.why
+                assert hit.score == pytest.approx(sum(part.points for part in hit.why), abs=1e-12)
 
 
 def test_explain_names_the_words_that_were_found(store: Store) -> None:

@@ -39,7 +39,7 @@ class SqliteSnapshot:
         self._connection = connection
         self._tokenize = tokenizer(connection)
         self.space = spaces.active(connection)
-        self.chunk_count = statistics.count_chunks(connection)
+        self.chunk_count, _ = bm25.totals(connection)
 
     def terms(self, text: str) -> tuple[Term, ...]:
         """See `Snapshot.terms`."""

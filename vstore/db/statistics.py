@@ -9,11 +9,6 @@ from vstore.db.connection import run
 from vstore.types import Space, Statistics
 
 
-def count_chunks(connection: apsw.Connection) -> int:
-    """Chunks in the whole store."""
-    return _number(connection, "SELECT count(*) FROM chunks")
-
-
 def collect(connection: apsw.Connection, space: Space | None) -> Statistics:
     """See `Snapshot.statistics`."""
     rows = run(
@@ -21,7 +16,7 @@ def collect(connection: apsw.Connection, space: Space | None) -> Statistics:
         "SELECT c.name, count(*) FROM documents AS d JOIN collections AS c ON c.id = d.collection_id"
         " GROUP BY c.name ORDER BY c.name",
     )
-    chunks = count_chunks(connection)
+    chunks = _number(connection, "SELECT count(*) FROM chunks")
     return Statistics(
         documents=_number(connection, "SELECT count(*) FROM documents"),
         chunks=chunks,
