@@ -15,6 +15,7 @@ from typing import Any
 import platformdirs
 
 from vstore.errors import ConfigError
+from vstore.paths import expanded
 from vstore.types import DEFAULT_COLLECTION
 
 if sys.version_info >= (3, 11):
@@ -97,11 +98,11 @@ def load(db: str | None = None) -> Settings:
     if db is not None:
         values["db"], sources["db"] = db, "--db"
     return Settings(
-        db=Path(values["db"]).expanduser(),
+        db=expanded(values["db"]),
         model=values["model"],
         collection=values["collection"],
         threads=values["threads"],
-        models=Path(values["models"]).expanduser(),
+        models=expanded(values["models"]),
         sources=sources,
     )
 

@@ -35,14 +35,14 @@ def test_list_says_what_is_here_and_what_is_chosen() -> None:
     ]
     first = run("list").stdout.splitlines()[0]
     assert " ".join(first.split()) == (
-        "* all-MiniLM-L6-v2 missing 91 MB 384 dimensions, 256 tokens, mean pooling, Apache-2.0"
+        "* all-MiniLM-L6-v2 missing 91 MB 384 dimensions, 512 tokens, mean pooling, Apache-2.0"
     )
 
 
 def test_pull_from_a_folder_then_verify_then_damage(minilm: OnnxEmbedder, models_folder: Path) -> None:
     source = Path(settings.defaults()["models"]) / "all-MiniLM-L6-v2"
     pulled = run("pull", "--from", str(source))
-    assert (pulled.exit_code, pulled.stdout) == (0, "all-MiniLM-L6-v2 is ready: 384 dimensions, 256 tokens\n")
+    assert (pulled.exit_code, pulled.stdout) == (0, "all-MiniLM-L6-v2 is ready: 384 dimensions, 512 tokens\n")
 
     verified = run("verify", "--json")
     assert verified.exit_code == 0

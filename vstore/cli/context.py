@@ -14,6 +14,7 @@ import click
 
 from vstore import settings
 from vstore.cli.output import DownloadProgress
+from vstore.errors import InputError
 
 if TYPE_CHECKING:
     from vstore.store import Store
@@ -77,7 +78,11 @@ def literal(text: str) -> Any:
 
 def text_or_stdin(argument: str) -> str:
     """The argument itself, or what comes from the pipe when it is `-`."""
-    return sys.stdin.buffer.read().decode("utf-8", "replace") if argument == "-" else argument
+    if argument != "-":
+        return argument
+    if sys.stdin is None:
+        raise InputError("there is nothing to read: stdin is closed")
+    return sys.stdin.buffer.read().decode("utf-8", "replace")
 
 
 def conjunction(filters: tuple[dict[str, Any], ...]) -> dict[str, Any] | None:

@@ -10,6 +10,7 @@ import click
 from vstore import config
 from vstore.cli.context import Context, conjunction, filter_options, json_option, pass_context
 from vstore.cli.output import emit_json, print_documents, printable
+from vstore.errors import NotFoundError
 
 
 @click.command()
@@ -20,7 +21,12 @@ from vstore.cli.output import emit_json, print_documents, printable
 def get(context: Context, target: str, collection: str | None, as_json: bool) -> None:
     """Print a document by its uri or path, or one chunk by its number."""
     with context.store() as store:
-        content = store.get(int(target) if target.isdecimal() else target, collection=collection)
+        try:
+            content = store.get(target, collection=collection)
+        except NotFoundError:
+            if not target.isdecimal():
+                raise
+            content = store.get(int(target))
     if as_json:
         emit_json(content.to_dict())
     else:

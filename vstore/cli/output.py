@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import re
 import sys
+import textwrap
 import time
 import unicodedata
 from collections.abc import Sequence
@@ -55,6 +56,7 @@ def print_results(results: Results, *, explain: bool) -> None:
         click.echo("nothing found", err=True)
     for number, hit in enumerate(results, start=1):
         print_hit(number, hit, results.query)
+        print_around(hit)
         if explain:
             click.echo(f"    why: {why(hit)}")
 
@@ -68,6 +70,16 @@ def print_hit(number: int, hit: Hit, query: str) -> None:
     click.echo(f"  {hit.score:.4f}")
     click.secho(f"    {printable(hit.document.uri)}  [chunk {hit.chunk_id}, {hit.document.collection}]", dim=True)
     click.echo(f"    {snippet(hit.text, query)}")
+
+
+def print_around(hit: Hit) -> None:
+    """The context of a hit in full, under its place, and the near-copies that stand behind."""
+    if hit.context:
+        chunks = ", ".join(str(chunk_id) for chunk_id in hit.context.chunk_ids)
+        click.secho(f"    [chunk {chunks}, characters {hit.context.start}-{hit.context.end}]", dim=True)
+        click.echo(textwrap.indent(printable(hit.context.text), "    "))
+    if hit.duplicates:
+        click.secho(f"    near-copies: chunk {', '.join(str(chunk_id) for chunk_id in hit.duplicates)}", dim=True)
 
 
 def why(hit: Hit) -> str:
@@ -120,8 +132,8 @@ class AddProgress:
         """Show how far it is."""
         if self._quiet:
             return
-        rate = progress.documents / max(time.monotonic() - self._started, 1e-9)
-        line = f"{progress.documents:,} documents, {progress.embedded:,} chunks embedded, {rate:,.0f} documents/s"
+        rate = progress.embedded / max(time.monotonic() - self._started, 1e-9)
+        line = f"{progress.documents:,} documents, {progress.embedded:,} chunks embedded, {rate:,.1f} chunks/s"
         if sys.stderr.isatty():
             self._draw(progress, line)
         elif time.monotonic() - self._last >= PLAIN_INTERVAL:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 import threading
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -28,6 +29,7 @@ from vstore.errors import (
     StoreError,
     StoreFullError,
 )
+from vstore.paths import expanded
 
 MEANINGS: tuple[tuple[type[apsw.Error], type[StoreError], str], ...] = (
     (apsw.BusyError, StoreBusyError, "another process is writing to {path}; try again when it has finished"),
@@ -42,6 +44,8 @@ MEANINGS: tuple[tuple[type[apsw.Error], type[StoreError], str], ...] = (
     (apsw.CantOpenError, StoreError, "cannot open {path}; check that the folder exists and may be written to"),
     (apsw.ReadOnlyError, StoreError, "{path} may not be written to; check its permissions"),
     (apsw.PermissionsError, StoreError, "{path} may not be used; check its permissions"),
+    (apsw.InterruptError, StoreError, "{path} was closed during this call; open a new Store"),
+    (apsw.ConnectionClosedError, StoreError, "{path} was closed during this call; open a new Store"),
     (apsw.IOError, StoreError, "reading or writing {path} failed ({error}); check the disk and its free space"),
 )
 
@@ -143,7 +147,7 @@ class Database:
     def __init__(self, path: Path, latest: int, *, create: bool) -> None:
         """Open `path`. Raises NotFoundError when it does not exist and `create` is false."""
         check_driver()
-        self.path = path.expanduser().resolve()
+        self.path = expanded(path)
         self._latest = latest
         self._connections: dict[int, apsw.Connection] = {}
         self._lock = threading.Lock()
@@ -288,8 +292,24 @@ class Database:
             raise StoreError(f"{self.path} was replaced or deleted while it was open; open the store again")
 
     def close(self) -> None:
-        """Close every connection. Closing twice does no harm."""
+        """Close every connection; calls that other threads are in the middle of end with StoreError.
+
+        Closing twice does no harm.
+        """
         with self._lock:
             self._closed = True
             while self._connections:
-                self._connections.popitem()[1].close()
+                thread, connection = next(iter(self._connections.items()))
+                self._end(connection)
+                del self._connections[thread]
+
+    def _end(self, connection: apsw.Connection) -> None:
+        """Close a connection, after the statement another thread may be running on it."""
+        while True:
+            try:
+                connection.close()
+            except apsw.ThreadingViolationError:
+                connection.interrupt()
+                time.sleep(config.RETRY_MS / 1000)
+            else:
+                return

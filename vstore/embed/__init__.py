@@ -34,8 +34,9 @@ def load(
     from vstore.embed.model import LocalModel
     from vstore.embed.registry import CONFIG, TOKENIZER, WEIGHTS, find, get
     from vstore.embed.runtime import OnnxEmbedder
+    from vstore.paths import expanded
 
-    if find(name_or_path) is None and Path(name_or_path).expanduser().is_dir():
+    if find(name_or_path) is None and expanded(name_or_path).is_dir():
         return OnnxEmbedder(open_folder(Path(name_or_path)), threads=threads)
     spec = get(name_or_path)
     cache_dir = settings.load().models if cache_dir is None else cache_dir

@@ -15,6 +15,7 @@ from vstore.embed.cache import sha256_of
 from vstore.embed.model import LocalModel
 from vstore.embed.registry import CONFIG, TOKENIZER, WEIGHTS, Pooling, Recipe
 from vstore.errors import ModelDamagedError, ModelError
+from vstore.paths import expanded
 
 _LEGACY_POOLING = {"pooling_mode_cls_token": "cls", "pooling_mode_mean_tokens": "mean"}
 _PIPELINES = (("Transformer", "Pooling"), ("Transformer", "Pooling", "Normalize"))
@@ -26,7 +27,7 @@ def open_folder(folder: Path) -> LocalModel:
     Vectors are always normalised, with or without a Normalize stage. Raises ModelError when the model cannot be run
     faithfully, ModelDamagedError when files are missing or make no sense.
     """
-    folder = folder.expanduser().resolve()
+    folder = expanded(folder)
     transformer, pooling = _stages(folder)
     architecture = read_architecture(transformer / CONFIG)
     weights, tokenizer = transformer / WEIGHTS, transformer / TOKENIZER

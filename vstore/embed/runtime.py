@@ -39,7 +39,7 @@ class OnnxEmbedder:
         self.fingerprint = model.fingerprint
         self.max_tokens = model.recipe.max_tokens
         self._model = model
-        self._threads = threads or available_cores()
+        self._threads = min(threads or available_cores(), available_cores())
         self._lock = threading.Lock()
         self._session: onnxruntime.InferenceSession | None = None
         self._truncating = _load_tokenizer(model)

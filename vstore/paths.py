@@ -1,0 +1,38 @@
+"""Paths as users write them, and as the store names documents by them."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from urllib.parse import quote
+
+from vstore.errors import InputError
+
+
+def expanded(path: str | Path) -> Path:
+    """A path with `~` replaced, absolute and without links.
+
+    Raises InputError for what cannot be a path: an empty one, one with a NUL, an unknown `~user`, or a relative one
+    when the current folder was deleted.
+    """
+    if not str(path).strip():
+        raise InputError("a path is empty; name a file or folder, or . for the current one")
+    try:
+        return Path(path).expanduser().resolve()
+    except (RuntimeError, ValueError, OSError) as error:
+        raise InputError(f"{str(path)!r} cannot be used as a path ({error})") from error
+
+
+def file_uri(path: Path) -> str:
+    """The uri of a file's document: its resolved path with `/` between the parts.
+
+    A path that is no valid Unicode (bytes that are not arrive as lone surrogates) is percent-encoded behind `bytes:`,
+    so that two such names never share a uri.
+    """
+    text = path.resolve().as_posix()
+    return text if is_unicode(text) else f"bytes:{quote(os.fsencode(text))}"
+
+
+def is_unicode(text: str) -> bool:
+    """Whether a text can be written as UTF-8: it cannot when it has lone surrogates."""
+    return not any("\ud800" <= character <= "\udfff" for character in text)
