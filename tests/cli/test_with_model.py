@@ -49,9 +49,9 @@ def test_add_says_what_it_did_and_the_second_time_embeds_nothing(home: Path) -> 
 def test_demo_shows_that_every_kind_of_query_finds_its_answer(home: Path) -> None:
     result = run("demo")
     assert result.returncode == 0, result.stderr
-    for kind in ("only keywords can answer", "only meaning can answer", "it takes both"):
+    for kind in ("keywords put the answer first", "meaning puts the answer first", "only both together"):
         assert kind in result.stdout
-    answers = [line for line in result.stdout.splitlines() if line.lstrip().startswith("the answer,")]
+    answers = [line for line in result.stdout.splitlines() if line.lstrip().startswith("the answer is in ")]
     assert len(answers) >= 8
-    assert all(" is number 1; " in line for line in answers)
+    assert all(": document number 1, by" in line for line in answers)
     assert str(home / "data" / "vstore" / "demo.db") in result.stdout.splitlines()[-1]

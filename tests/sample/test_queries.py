@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from vstore import Store
+from vstore import Store, config
 from vstore.results import Results
 from vstore.sample import DEMO_QUERIES, DemoQuery, corpus_folder
 from vstore.search.fuse import FUSIONS
@@ -13,6 +13,28 @@ from vstore.types import Embedder, Mode
 
 # Which legs alone put the answer first.
 LEGS: dict[str, set[str]] = {"keywords": {"lexical"}, "meaning": {"dense"}, "both": set()}
+BOTH = tuple(query for query in DEMO_QUERIES if query.kind == "both")
+
+# What each leg puts before the answer, as the notes say.
+PREFERRED: dict[str, dict[Mode, str]] = {
+    "bread from 24-063 tastes bitter": {"lexical": "notes/sieve-test.md", "dense": "howto/rescue-a-sour-loaf.md"},
+    "shipment 5512 arrived broken": {"lexical": "notes/shelduck-ring.md", "dense": "letters/carrier-apology.txt"},
+    "invoice 3072 paid twice": {"lexical": "notes/mackerel-dinghy.md", "dense": "tickets/tickets.jsonl#T-116"},
+}
+
+# Words of the passage that answers, so that the right document does not win for the wrong reason.
+PASSAGES: dict[str, str] = {
+    "E-4471": "E-4471",
+    "pattern 77-3114": "77-3114",
+    "unixepoch": "unixepoch",
+    "cardiac arrest": "pressing hard in the middle of the chest",
+    "newborn infants": "Two girls, Elowen and Maud, born",
+    "may we celebrate our marriage with you?": "you may hold the party on the quay",
+    "may I take my pets with me?": "Yes, on a lead",
+    "bread from 24-063 tastes bitter": "nasty, sharp edge",
+    "shipment 5512 arrived broken": "delivered to us broken",
+    "invoice 3072 paid twice": "bill 3072",
+}
 
 
 @pytest.fixture(scope="module")
@@ -29,19 +51,46 @@ def store(corpus: Path, minilm: Embedder, tmp_path_factory: pytest.TempPathFacto
         yield store
 
 
-def uris(results: Results) -> list[str]:
-    return [hit.document.uri for hit in results]
+def ranked(results: Results) -> list[str]:
+    """The documents found, best first, each once."""
+    return list(dict.fromkeys(hit.document.uri for hit in results))
 
 
 @pytest.mark.parametrize("query", DEMO_QUERIES, ids=lambda query: query.text)
 def test_only_the_legs_it_is_about_put_the_answer_first(store: Store, corpus: Path, query: DemoQuery) -> None:
     answer = f"{corpus.as_posix()}/{query.answer}"
     modes: tuple[Mode, ...] = ("dense", "lexical")
-    assert {mode for mode in modes if uris(store.search(query.text, k=1, mode=mode)) == [answer]} == LEGS[query.kind]
+    assert {mode for mode in modes if ranked(store.search(query.text, k=1, mode=mode)) == [answer]} == LEGS[query.kind]
+
+
+@pytest.mark.parametrize("query", DEMO_QUERIES, ids=lambda query: query.text)
+def test_the_first_passage_is_the_one_that_answers(store: Store, query: DemoQuery) -> None:
+    assert PASSAGES[query.text] in store.search(query.text, k=1)[0].text
+
+
+@pytest.mark.parametrize("query", BOTH, ids=lambda query: query.text)
+def test_each_leg_prefers_the_document_the_note_names_and_has_the_answer_second(
+    store: Store, corpus: Path, query: DemoQuery
+) -> None:
+    for mode, preferred in PREFERRED[query.text].items():
+        wanted = [f"{corpus.as_posix()}/{path}" for path in (preferred, query.answer)]
+        assert ranked(store.search(query.text, mode=mode))[:2] == wanted
+
+
+def test_the_default_rule_and_both_reciprocal_rank_rules_are_among_those_tested() -> None:
+    assert {config.DEFAULT_FUSION, "rrf", "rrf-fixed"} <= set(FUSIONS)
 
 
 @pytest.mark.parametrize("fusion", FUSIONS)
 @pytest.mark.parametrize("query", DEMO_QUERIES, ids=lambda query: query.text)
-def test_fusion_puts_the_answer_first(store: Store, corpus: Path, query: DemoQuery, fusion: str) -> None:
+def test_every_fusion_puts_the_answer_first(store: Store, corpus: Path, query: DemoQuery, fusion: str) -> None:
     found = store.search(query.text, k=1, fusion=fusion)
-    assert uris(found) == [f"{corpus.as_posix()}/{query.answer}"]
+    assert ranked(found) == [f"{corpus.as_posix()}/{query.answer}"]
+
+
+@pytest.mark.parametrize("query", BOTH, ids=lambda query: query.text)
+def test_calibrated_fusion_decides_clearly_where_it_takes_both(store: Store, query: DemoQuery) -> None:
+    """By 2 points: the runner-up would be matched by chance about seven times (e squared) as often."""
+    first, *others = store.search(query.text, fusion="calibrated")
+    runner_up = next(hit for hit in others if hit.document.uri != first.document.uri)
+    assert first.score - runner_up.score > 2.0

@@ -18,9 +18,9 @@ if TYPE_CHECKING:
 
 DEPTH = 50  # results in which a leg's rank of the answer is looked up
 KINDS = {
-    "keywords": "only keywords can answer",
-    "meaning": "only meaning can answer",
-    "both": "it takes both",
+    "keywords": "keywords put the answer first, meaning does not",
+    "meaning": "meaning puts the answer first, keywords do not",
+    "both": "only both together put the answer first",
 }
 
 
@@ -63,12 +63,13 @@ def show(store: Store, folder: Path, number: int, query: DemoQuery) -> None:
     by_keywords = place(store.search(query.text, DEPTH, mode="lexical", collection="demo"), uri)
     by_meaning = place(store.search(query.text, DEPTH, mode="dense", collection="demo"), uri)
     click.echo(
-        f"    the answer, {query.answer}, is {place(both, uri)}; by keywords alone {by_keywords}, "
-        f"by meaning alone {by_meaning}. {query.note}"
+        f"    the answer is in {query.answer}: document {place(both, uri)}, "
+        f"by keywords alone {by_keywords}, by meaning alone {by_meaning}"
     )
+    click.echo(f"    {query.note}")
 
 
 def place(results: Results, uri: str) -> str:
-    """The rank of a document among the documents found, in words."""
+    """The rank of a document among the documents found."""
     uris = list(dict.fromkeys(hit.document.uri for hit in results))
-    return f"number {uris.index(uri) + 1}" if uri in uris else "not found"
+    return f"number {uris.index(uri) + 1}" if uri in uris else f"not in the first {len(results)} chunks"

@@ -1,0 +1,57 @@
+"""`vstore search` with context and with near-copies."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+from click.testing import CliRunner, Result
+from toy import ToyEmbedder
+
+from vstore import Store
+from vstore.cli import main
+
+LIST = "# Shopping\n\n## Food\n\nbread and milk\n\n## Tools\n\nhammer and nails\n"
+
+
+@pytest.fixture(autouse=True)
+def filled(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("VSTORE_CONFIG", str(tmp_path / "config.toml"))
+    monkeypatch.setenv("VSTORE_DB", str(tmp_path / "memory.db"))
+    with Store(tmp_path / "memory.db", ToyEmbedder()) as store:
+        store.remember(LIST, uri="list", media_type="text/markdown")
+        for number in ("one", "two"):
+            store.remember("the gate is locked at night", uri=number)
+
+
+def run(*arguments: str) -> Result:
+    return CliRunner().invoke(main, ["search", *arguments, "--mode", "lexical"])
+
+
+def test_context_is_printed_under_its_place() -> None:
+    lines = run("hammer", "--context", "1").stdout.splitlines()
+    assert lines[3] == f"    [chunk 1, 2, characters {LIST.index('bread')}-{LIST.index('nails') + 5}]"
+    assert lines[4:] == ["    bread and milk", "", "    ## Tools", "", "    hammer and nails"]
+
+
+def test_a_section_and_a_budget_narrow_the_context() -> None:
+    def text(*options: str) -> str | None:
+        context = json.loads(run("hammer", "--json", *options).stdout)["hits"][0]["context"]
+        return context and context["text"]
+
+    assert text("--context", "section") == "hammer and nails"
+    assert text("--context", "1", "--context-tokens", "4") == "hammer and nails"
+    assert text("--context", "1", "--context-tokens", "3") is None
+
+
+@pytest.mark.parametrize("context", ["page", "1.5", "-1", "101"])
+def test_context_that_makes_no_sense_is_refused(context: str) -> None:
+    result = run("hammer", "--context", context)
+    assert result.exit_code == (2 if context in ("page", "1.5") else 1)
+    assert context in result.stderr
+
+
+def test_near_copies_are_named_unless_told_otherwise() -> None:
+    assert "    near-copies: chunk 4" in run("gate").stdout.splitlines()
+    assert "near-copies" not in run("gate", "--no-collapse").stdout
