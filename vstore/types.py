@@ -13,6 +13,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import TYPE_CHECKING, Any, Literal, Protocol, runtime_checkable
 
+from vstore.config import CONTEXT_TOKENS
 from vstore.errors import SpaceMismatchError
 
 if TYPE_CHECKING:
@@ -25,6 +26,7 @@ if TYPE_CHECKING:
 
 Mode = Literal["hybrid", "dense", "lexical"]
 WriteOutcome = Literal["added", "updated", "unchanged"]
+Span = int | Literal["section"]  # how far context reaches: chunks on each side, or all under the same heading
 
 DEFAULT_COLLECTION = "default"
 
@@ -196,10 +198,14 @@ class Contribution:
 
 @dataclass(frozen=True, slots=True)
 class Candidate:
-    """A chunk on its way to the results. Its score is the sum of its contributions, so the two cannot disagree."""
+    """A chunk on its way to the results. Its score is the sum of its contributions, so the two cannot disagree.
+
+    `duplicates` are the ids of near-copies that stand behind because of it.
+    """
 
     chunk_id: int
     why: tuple[Contribution, ...]
+    duplicates: tuple[int, ...] = ()
 
     @property
     def score(self) -> float:
@@ -233,13 +239,16 @@ class Scope:
 
 @dataclass(frozen=True, slots=True)
 class Query:
-    """A search as it was asked. `k` counts results."""
+    """A search as it was asked. `k` counts results, `context` chunks on each side of a result (0: none)."""
 
     text: str
     k: int
     mode: Mode
     fusion: str
     scope: Scope = Scope()
+    stages: tuple[str, ...] = ()
+    context: Span = 0
+    context_tokens: int = CONTEXT_TOKENS
 
 
 @dataclass(frozen=True, slots=True)
@@ -313,6 +322,12 @@ class Snapshot(Protocol):
 
     def chunks(self, chunk_ids: Sequence[int]) -> dict[int, StoredChunk]:
         """Chunks by id; ids that do not exist are left out."""
+
+    def neighbours(self, chunk_ids: Sequence[int], reach: int) -> dict[int, StoredChunk]:
+        """These chunks and those up to `reach` places before or after one of them in its document, by id."""
+
+    def vectors(self, chunk_ids: Sequence[int]) -> dict[int, FloatArray]:
+        """The vectors of these chunks, float32 (dimension,); chunks without a vector are left out."""
 
     def matched(self, terms: Sequence[Term], chunk_ids: Sequence[int]) -> dict[int, tuple[str, ...]]:
         """For each chunk the texts of those terms that occur in it."""

@@ -67,9 +67,9 @@ def test_a_filter_changes_the_candidates_and_not_the_scores_of_a_leg(store: Stor
 
 def test_timings_name_every_stage(store: Store) -> None:
     timings = store.search("red").timings
-    assert set(timings) == {"embed", "terms", "lexical", "dense", "complete", "fuse", "fetch", "total"}
+    assert set(timings) == {"embed", "terms", "lexical", "dense", "complete", "fuse", "stages", "fetch", "total"}
     assert timings["total"] >= sum(ms for stage, ms in timings.items() if stage != "total")
-    assert set(store.search("red", mode="lexical").timings) == {"embed", "terms", "lexical", "fetch", "total"}
+    assert set(store.search("red", mode="lexical").timings) == {"embed", "terms", "lexical", "stages", "fetch", "total"}
 
 
 def test_the_same_question_gives_the_same_answer(store: Store) -> None:

@@ -11,12 +11,35 @@ from vstore.cli.context import Context, conjunction, filter_options, json_option
 from vstore.cli.output import emit_json, print_results
 
 
+def span(text: str) -> int | str:
+    """A number of chunks, or the word section."""
+    return text if text == "section" else int(text)
+
+
 @click.command()
 @click.argument("query")
 @click.option("-k", "--limit", "k", default=config.DEFAULT_K, show_default=True, metavar="N", type=int, help="Results.")
 @click.option("--mode", default="hybrid", show_default=True, help="hybrid, dense (meaning) or lexical (keywords).")
 @click.option("--fusion", default=config.DEFAULT_FUSION, show_default=True, help="How hybrid joins the two rankings.")
 @filter_options
+@click.option(
+    "--context",
+    "context_",
+    default="0",
+    type=span,
+    metavar="N|section",
+    help="Show as many chunks around each hit, or all under its heading.",
+)
+@click.option(
+    "--context-tokens",
+    default=config.CONTEXT_TOKENS,
+    show_default=True,
+    metavar="N",
+    type=int,
+    help="Most tokens of context, all hits together.",
+)
+@click.option("--no-diversity", is_flag=True, help="Let one document fill the first places.")
+@click.option("--no-collapse", is_flag=True, help="Leave near-copies from other documents where they are.")
 @click.option("--explain", is_flag=True, help="Show how each score came about.")
 @json_option
 @pass_context
@@ -31,6 +54,10 @@ def search(
     tags: tuple[str, ...],
     since: str | None,
     until: str | None,
+    context_: Any,
+    context_tokens: int,
+    no_diversity: bool,
+    no_collapse: bool,
     explain: bool,
     as_json: bool,
 ) -> None:
@@ -47,6 +74,10 @@ def search(
             since=since,
             until=until,
             explain=explain,
+            diversity=not no_diversity,
+            collapse=not no_collapse,
+            context=context_,
+            context_tokens=context_tokens,
         )
     if as_json:
         emit_json(results.to_dict())

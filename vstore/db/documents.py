@@ -63,14 +63,26 @@ def text(connection: apsw.Connection, document_id: int) -> str | None:
 
 def chunks(connection: apsw.Connection, chunk_ids: Sequence[int]) -> dict[int, StoredChunk]:
     """See `Snapshot.chunks`."""
-    sql = (
-        f'SELECT c.id, c.ordinal, c.start, c."end", c.heading, c.text, {COLUMNS} '
-        "FROM chunks AS c JOIN documents AS d ON d.id = c.document_id WHERE c.id IN (SELECT value FROM json_each(?))"
+    return _chunks(connection, "chunks AS c WHERE c.id IN (SELECT value FROM json_each(?))", chunk_ids)
+
+
+def neighbours(connection: apsw.Connection, chunk_ids: Sequence[int], reach: int) -> dict[int, StoredChunk]:
+    """See `Snapshot.neighbours`."""
+    source = (
+        "chunks AS h JOIN chunks AS c ON c.document_id = h.document_id AND c.ordinal BETWEEN h.ordinal - ?2 "
+        "AND h.ordinal + ?2 WHERE h.id IN (SELECT value FROM json_each(?1))"
     )
-    found = {}
-    for id_, ordinal, start, end, heading, body, *document in run(connection, sql, (json.dumps(list(chunk_ids)),)):
-        found[id_] = StoredChunk(id_, _document(*document), ordinal, start, end, heading, body)
-    return found
+    return _chunks(connection, source, chunk_ids, reach)
+
+
+def _chunks(connection: apsw.Connection, source: str, chunk_ids: Sequence[int], *values: int) -> dict[int, StoredChunk]:
+    """The chunks `c` that a FROM clause selects, by id."""
+    sql = f'SELECT c.id, c.document_id, c.ordinal, c.start, c."end", c.heading, c.text FROM {source}'
+    rows = run(connection, sql, (json.dumps(list(chunk_ids)), *values))
+    sql = f"SELECT {COLUMNS} FROM documents AS d WHERE d.id IN (SELECT value FROM json_each(?))"
+    ids = json.dumps(sorted({row[1] for row in rows}))
+    by_id = {document[0]: _document(*document) for document in run(connection, sql, (ids,))}
+    return {id_: StoredChunk(id_, by_id[document_id], *place) for id_, document_id, *place in rows}
 
 
 def _document(*row: Any) -> StoredDocument:
@@ -112,7 +124,10 @@ def write(
     for chunk in added:
         vector = vectors_at_hand.get(chunk.content_hash)
         if vector is None:
-            raise InputError(f"chunk {chunk.ordinal} of {document.uri} came without a vector")
+            raise InputError(
+                f"chunk {chunk.ordinal} of {document.uri} came without a vector, for the document was changed by "
+                "somebody else meanwhile; add it again"
+            )
         _add_chunk(connection, tokenize, document_id, document.title, chunk, space, vector)
     return "added" if old.content_hash is None else "updated"
 

@@ -71,6 +71,14 @@ class SqliteSnapshot:
         """See `Snapshot.chunks`."""
         return documents.chunks(self._connection, chunk_ids)
 
+    def neighbours(self, chunk_ids: Sequence[int], reach: int) -> dict[int, StoredChunk]:
+        """See `Snapshot.neighbours`."""
+        return documents.neighbours(self._connection, chunk_ids, reach)
+
+    def vectors(self, chunk_ids: Sequence[int]) -> dict[int, FloatArray]:
+        """See `Snapshot.vectors`."""
+        return vectors.get_many(self._connection, self.space, chunk_ids) if self.space else {}
+
     def matched(self, terms_: Sequence[Term], chunk_ids: Sequence[int]) -> dict[int, tuple[str, ...]]:
         """See `Snapshot.matched`."""
         return terms.matched(self._connection, terms_, chunk_ids)

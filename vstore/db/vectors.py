@@ -56,10 +56,14 @@ def put(connection: apsw.Connection, space: Space, chunk_id: int, vector: FloatA
 
 def get(connection: apsw.Connection, space: Space, chunk_id: int) -> FloatArray | None:
     """The vector of a chunk, float32 (dimension,), or None when it has none."""
-    sql = f"SELECT vector FROM vectors_g{space.number} WHERE chunk_id = ?"
-    for (blob,) in run(connection, sql, (chunk_id,)):
-        return np.frombuffer(blob, dtype="<f4").astype(np.float32)
-    return None
+    return get_many(connection, space, [chunk_id]).get(chunk_id)
+
+
+def get_many(connection: apsw.Connection, space: Space, chunk_ids: Sequence[int]) -> dict[int, FloatArray]:
+    """See `Snapshot.vectors`."""
+    sql = f"SELECT chunk_id, vector FROM vectors_g{space.number} WHERE chunk_id IN (SELECT value FROM json_each(?))"
+    rows = run(connection, sql, (json.dumps(list(chunk_ids)),))
+    return {chunk_id: np.frombuffer(blob, dtype="<f4").astype(np.float32) for chunk_id, blob in rows}
 
 
 def to_blob(vector: FloatArray, dimension: int) -> bytes:

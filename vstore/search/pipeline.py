@@ -1,4 +1,4 @@
-"""Search, in order: embed -> retrieve by keyword and by meaning -> fuse -> fetch the text of the best k."""
+"""Search, in order: embed -> retrieve by keyword and by meaning -> fuse -> stages -> fetch the best k -> context."""
 
 from __future__ import annotations
 
@@ -11,6 +11,8 @@ from vstore import config
 from vstore.errors import ModelError, QueryError
 from vstore.results import Hit, Results
 from vstore.search import fuse
+from vstore.search.context import counter, expand
+from vstore.search.stages import STAGES, Facts, crowded
 from vstore.types import Candidate, Embedder, Index, Mode, Query, Ranking, Snapshot, Term
 
 if TYPE_CHECKING:
@@ -32,13 +34,20 @@ def search(index: Index, embedder: Callable[[], Embedder], query: Query, *, expl
     timings: dict[str, float] = {}
     with _timed(timings, "total"):
         with _timed(timings, "embed"):
-            mode, degraded, question = _prepare(embedder, query)
+            mode, degraded, model = _prepare(embedder, query)
+            question = None if model is None else (model.fingerprint, model.embed_queries([query.text])[0])
         with index.snapshot() as snapshot:
             with _timed(timings, "terms"):
                 terms = snapshot.terms(query.text) if mode != "dense" or explain else ()
             candidates = _rank(snapshot, query, mode, terms, question, timings)
+            if query.stages:
+                with _timed(timings, "stages"):
+                    candidates = _staged(snapshot, candidates, query.stages)
             with _timed(timings, "fetch"):
                 hits = _hits(snapshot, candidates[: query.k], terms if explain else ())
+            if query.context:
+                with _timed(timings, "context"):
+                    hits = expand(snapshot, hits, query.context, query.context_tokens, counter(model))
     return Results(query.text, hits, mode, query.fusion, degraded, timings)
 
 
@@ -48,16 +57,25 @@ def check(query: Query) -> None:
         raise QueryError("the query is empty; write a question or some words")
     if len(query.text) > config.MAX_QUERY_CHARS:
         raise QueryError(f"the query has {len(query.text):,} characters; shorten it to {config.MAX_QUERY_CHARS:,}")
-    if isinstance(query.k, bool) or not isinstance(query.k, int) or not 1 <= query.k <= config.MAX_K:
+    if not _is_count(query.k, 1, config.MAX_K):
         raise QueryError(f"k is the number of results, from 1 to {config.MAX_K:,}, not {query.k!r}")
     if query.mode not in MODES:
         raise QueryError(f"mode is one of {', '.join(MODES)}, not {query.mode!r}")
     if query.fusion not in fuse.FUSIONS:
         raise QueryError(f"fusion is one of {', '.join(fuse.FUSIONS)}, not {query.fusion!r}")
+    if query.context != "section" and not _is_count(query.context, 0, config.MAX_CONTEXT):
+        most = config.MAX_CONTEXT
+        raise QueryError(f"context is up to {most} chunks on each side of a hit, or 'section', not {query.context!r}")
+    if not _is_count(query.context_tokens, 1, config.UNLIMITED):
+        raise QueryError(f"context_tokens is a number of tokens, at least 1, not {query.context_tokens!r}")
 
 
-def _prepare(embedder: Callable[[], Embedder], query: Query) -> tuple[Mode, str | None, Question | None]:
-    """The mode that can be served, why it is not the one asked for, and the query as a vector."""
+def _is_count(value: object, least: int, most: int) -> bool:
+    return isinstance(value, int) and not isinstance(value, bool) and least <= value <= most
+
+
+def _prepare(embedder: Callable[[], Embedder], query: Query) -> tuple[Mode, str | None, Embedder | None]:
+    """The mode that can be served, why it is not the one asked for, and the model that it takes."""
     if query.mode == "lexical":
         return "lexical", None, None
     try:
@@ -66,7 +84,7 @@ def _prepare(embedder: Callable[[], Embedder], query: Query) -> tuple[Mode, str 
         if query.mode == "dense":
             raise
         return "lexical", f"searched by keywords only, without a model: {error}", None
-    return query.mode, None, (model.fingerprint, model.embed_queries([query.text])[0])
+    return query.mode, None, model
 
 
 def _rank(
@@ -116,6 +134,22 @@ def _evidence(
     return fuse.Evidence(lexical, dense, terms, words, snapshot.chunk_count, bm25, cosines, background)
 
 
+def _staged(snapshot: Snapshot, candidates: list[Candidate], names: Sequence[str]) -> list[Candidate]:
+    """The candidates as the named stages leave them, in the order of STAGES; mostly there is nothing to do."""
+    if not crowded(candidates, _facts(snapshot, candidates[: config.SHOWN])):
+        return candidates
+    facts = _facts(snapshot, candidates[: config.POOL_DEPTH])
+    for name, stage in STAGES.items():
+        if name in names:
+            candidates = stage(candidates, facts)
+    return candidates
+
+
+def _facts(snapshot: Snapshot, candidates: Sequence[Candidate]) -> Facts:
+    ids = [candidate.chunk_id for candidate in candidates]
+    return Facts(snapshot.chunks(ids), snapshot.vectors(ids))
+
+
 def _hits(snapshot: Snapshot, candidates: Sequence[Candidate], terms: Sequence[Term]) -> tuple[Hit, ...]:
     ids = [candidate.chunk_id for candidate in candidates]
     chunks = snapshot.chunks(ids)
@@ -134,6 +168,7 @@ def _hits(snapshot: Snapshot, candidates: Sequence[Candidate], terms: Sequence[T
                 document=chunk.document,
                 why=candidate.why,
                 matched=matched.get(chunk.id, ()),
+                duplicates=candidate.duplicates,
             )
         )
     return tuple(hits)
