@@ -30,6 +30,7 @@ from bench.provenance import provenance
 from bench.scoring import (
     CHUNKS,
     DOCUMENTS,
+    HEAD_CHUNKS,
     MEASURES,
     Comparison,
     Summary,
@@ -122,7 +123,7 @@ def _configuration(split: str, embedder: CachedEmbedder) -> dict[str, Any]:
         "split": split,
         "model": embedder.name,
         "fingerprint": embedder.fingerprint,
-        "chunks_per_search": CHUNKS,
+        "chunks_per_search": {"NDCG@10 and MRR": HEAD_CHUNKS, "recall@100": CHUNKS},
         "documents_per_ranking": DOCUMENTS,
     }
 

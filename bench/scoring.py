@@ -9,11 +9,13 @@ from typing import Final
 
 from bench.datasets import Collection, Question
 from vstore import Store
-from vstore.config import DEFAULT_FUSION
+from vstore.config import DEFAULT_FUSION, POOL_DEPTH
 from vstore.metrics import bootstrap_interval, ndcg, paired_randomisation_test, recall, reciprocal_rank
 from vstore.types import Mode
 
-CHUNKS: Final = 300  # chunks asked for: enough to see DOCUMENTS different documents
+# Two searches a question, because asking for more chunks than POOL_DEPTH makes the lists longer that are fused.
+HEAD_CHUNKS: Final = POOL_DEPTH  # chunks asked for to see the head of the ranking: what searches up to this size fuse
+CHUNKS: Final = 300  # chunks asked for to see DOCUMENTS different documents
 DOCUMENTS: Final = 100  # documents a ranking is cut to
 SEED: Final = 2009  # of the resampling, so that equal results print equal intervals
 MEASURES: Final = ("NDCG@10", "recall@100", "MRR")
@@ -70,10 +72,15 @@ def judge(scores: Mapping[System, Mapping[str, Scores]]) -> dict[System, Verdict
 
 def score_system(store: Store, collection: Collection, system: System) -> dict[str, Scores]:
     """Every measure for every question, by question id. Raises RuntimeError when a search was degraded."""
-    return {
-        question.id: _score(question, _ranking(store, collection, question, system))
-        for question in collection.questions
-    }
+    scores = {}
+    for question in collection.questions:
+        head, whole = (_ranking(store, collection, question, system, k) for k in (HEAD_CHUNKS, CHUNKS))
+        scores[question.id] = {
+            "NDCG@10": ndcg(head, question.judgements, 10),
+            "recall@100": recall(whole, question.judgements, 100),
+            "MRR": reciprocal_rank(head, question.judgements),
+        }
+    return scores
 
 
 def summarise(scores: Mapping[str, Scores]) -> dict[str, Summary]:
@@ -105,20 +112,12 @@ def documents_in_order(uris: Iterable[str], corpus: str) -> list[str]:
     return list(dict.fromkeys(uri.removeprefix(f"{corpus}#") for uri in uris))
 
 
-def _ranking(store: Store, collection: Collection, question: Question, system: System) -> list[str]:
+def _ranking(store: Store, collection: Collection, question: Question, system: System, k: int) -> list[str]:
     where = None if question.group is None else {"group": question.group}
     fusion = system.fusion or DEFAULT_FUSION
-    results = store.search(question.text, k=CHUNKS, mode=system.mode, fusion=fusion, where=where)
+    results = store.search(question.text, k=k, mode=system.mode, fusion=fusion, where=where)
     if results.degraded:
         raise RuntimeError(
             f"{collection.name}: {system.name} search for {question.id} was degraded: {results.degraded}"
         )
     return documents_in_order((hit.document.uri for hit in results), collection.corpus.as_posix())[:DOCUMENTS]
-
-
-def _score(question: Question, ranking: list[str]) -> Scores:
-    return {
-        "NDCG@10": ndcg(ranking, question.judgements, 10),
-        "recall@100": recall(ranking, question.judgements, 100),
-        "MRR": reciprocal_rank(ranking, question.judgements),
-    }
