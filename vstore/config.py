@@ -35,6 +35,9 @@ MAX_SIGNATURE_CHARS: Final = 120  # characters of a definition's first line that
 MAX_UNPACKED_BYTES: Final = 512 * 2**20  # bytes an office file may unpack to; a bomb of 0.5 MB unpacks to as much
 MAX_ARCHIVE_ENTRIES: Final = 10_000  # parts of an office file; a book with a picture on each page has about 1,000
 
+MAX_COLUMN_NAME: Final = 100  # characters; a longer cell in the first row of a table is content, not a name
+MAX_IDENTIFIER: Final = 128  # characters; longer "words" are data and are not cut into parts
+
 # --- chunking ---------------------------------------------------------------------------------------------------------
 
 CHUNK_CHARS: Final = 1_000  # characters, for embedders that show no tokenizer: about 220 English tokens
@@ -98,6 +101,12 @@ IDF_LONG_QUERY_LEXICAL: Final = 0.1  # share of the keyword leg for those
 IDF_DEFAULT_LEXICAL: Final = 0.4  # share of the keyword leg when there is no term or hardly a chunk to judge by
 IDF_LEXICAL_RANGE: Final = (0.1, 0.6)  # shares of the keyword leg for the commonest and for the rarest terms
 IDF_STEEPNESS: Final = 2.0  # of the logistic curve between them, per unit of mean IDF (natural logarithm)
+
+# --- showing ----------------------------------------------------------------------------------------------------------
+
+SNIPPET_CHARS: Final = 240  # characters; three lines of a terminal
+PLAIN_INTERVAL_S: Final = 5.0  # seconds between counters where there is no terminal to redraw a bar on
+DEMO_DEPTH: Final = 50  # chunks among which the demo looks for the answer in each ranking
 
 # --- measuring --------------------------------------------------------------------------------------------------------
 

@@ -156,9 +156,11 @@ import os, sys, tempfile
 from contextlib import closing
 from pathlib import Path
 from db.material import put
+from vstore.db.connection import connect
 from vstore.db.index import SqliteIndex
 from vstore.errors import StoreError
-# Everything is imported before the interpreter's own files may become unreadable.
+# Everything is imported, and sqlite-vec loaded, before the interpreter's own files may become unreadable.
+keep = connect(":memory:")
 with tempfile.TemporaryDirectory() as folder, closing(SqliteIndex(Path(folder, "a.db"))) as index:
     put(index, "a", "text")
 if os.getuid() == 0:  # permissions do not bind the superuser

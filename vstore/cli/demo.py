@@ -10,13 +10,13 @@ import platformdirs
 
 from vstore.cli.context import Context, pass_context
 from vstore.cli.output import AddProgress, DownloadProgress, print_hit, print_report, why
+from vstore.config import DEMO_DEPTH
 
 if TYPE_CHECKING:
     from vstore.results import Results
     from vstore.sample.queries import DemoQuery
     from vstore.store import Store
 
-DEPTH = 50  # results in which a leg's rank of the answer is looked up
 KINDS = {
     "keywords": "keywords put the answer first, meaning does not",
     "meaning": "meaning puts the answer first, keywords do not",
@@ -57,11 +57,11 @@ def show(store: Store, folder: Path, number: int, query: DemoQuery) -> None:
     uri = f"{folder.resolve().as_posix()}/{query.answer}"
     click.echo(f"\n{number}. {KINDS[query.kind]}: ", nl=False)
     click.secho(f'"{query.text}"', fg="cyan")
-    both = store.search(query.text, DEPTH, collection="demo", explain=True)
+    both = store.search(query.text, DEMO_DEPTH, collection="demo", explain=True)
     print_hit(1, both[0], query.text)
     click.echo(f"    why: {why(both[0])}")
-    by_keywords = place(store.search(query.text, DEPTH, mode="lexical", collection="demo"), uri)
-    by_meaning = place(store.search(query.text, DEPTH, mode="dense", collection="demo"), uri)
+    by_keywords = place(store.search(query.text, DEMO_DEPTH, mode="lexical", collection="demo"), uri)
+    by_meaning = place(store.search(query.text, DEMO_DEPTH, mode="dense", collection="demo"), uri)
     click.echo(
         f"    the answer is in {query.answer}: document {place(both, uri)}, "
         f"by keywords alone {by_keywords}, by meaning alone {by_meaning}"

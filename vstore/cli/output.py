@@ -13,13 +13,13 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from vstore.config import PLAIN_INTERVAL_S, SNIPPET_CHARS
+
 if TYPE_CHECKING:
     from vstore.ingest.report import AddReport, Progress
     from vstore.results import Hit, Results
     from vstore.types import StoredDocument
 
-SNIPPET_CHARS = 240  # three lines of a terminal
-PLAIN_INTERVAL = 5.0  # seconds between counters where there is no terminal to redraw a bar on
 LEGS = {"lexical": "keywords", "dense": "meaning"}
 
 
@@ -136,7 +136,7 @@ class AddProgress:
         line = f"{progress.documents:,} documents, {progress.embedded:,} chunks embedded, {rate:,.1f} chunks/s"
         if sys.stderr.isatty():
             self._draw(progress, line)
-        elif time.monotonic() - self._last >= PLAIN_INTERVAL:
+        elif time.monotonic() - self._last >= PLAIN_INTERVAL_S:
             self._last = time.monotonic()
             click.echo(f"{line}, {100 * progress.bytes_done // max(progress.bytes_total, 1)}%", err=True)
 

@@ -17,6 +17,8 @@ from typing import cast
 
 import apsw
 
+from vstore import config
+
 TOKENIZER = ("porter", ["unicode61", "remove_diacritics", "2"])
 
 # Han with its extensions and compatibility forms, Hiragana, Katakana, Hangul syllables
@@ -25,7 +27,6 @@ _CJK_RUN = re.compile(f"[{_CJK}]+")
 _CAMEL_WORD = re.compile(r"(?<![^\W_])[^\W_]*[a-z][A-Z][^\W_]*")  # between underscores, too: _maxOpen
 _CAMEL_PART = re.compile(r"[A-Z]+(?![a-z])|[A-Z]?[a-z]+|[0-9]+")
 _WORD = re.compile(r"\w+")
-_MAX_TOKEN = 128  # characters; longer "words" are data, and SQLite would cut them
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,7 +59,7 @@ def stems(tokenize: apsw.FTS5Tokenizer, text: str) -> list[str]:
 
 def extra_text(text: str) -> str:
     """Further words under which a text shall be found, joined by blanks; mostly empty."""
-    identifiers = (word for word in _CAMEL_WORD.findall(text) if len(word) <= _MAX_TOKEN)
+    identifiers = (word for word in _CAMEL_WORD.findall(text) if len(word) <= config.MAX_IDENTIFIER)
     words = [part for identifier in identifiers for part in _CAMEL_PART.findall(identifier)]
     if not text.isascii():
         folded = fold(text)

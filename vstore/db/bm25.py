@@ -15,7 +15,7 @@ import numpy as np
 
 from vstore import config
 from vstore.db.connection import run
-from vstore.db.terms import ID, stem_id
+from vstore.db.terms import arrays, stem_id
 from vstore.types import Term
 
 _K1 = 1.2
@@ -55,10 +55,9 @@ def totals(connection: apsw.Connection) -> tuple[int, int]:
 
 def _frequencies(terms: Sequence[Term], blobs: Sequence[bytes]) -> np.ndarray:
     """How often each term occurs in each chunk: float64 of shape (terms, chunks)."""
-    sizes = np.array([len(blob) // 5 for blob in blobs])
-    ids = np.concatenate([np.frombuffer(blob, ID, count=n) for blob, n in zip(blobs, sizes, strict=True)])
-    counts = np.concatenate([np.frombuffer(blob, np.uint8, offset=4 * n) for blob, n in zip(blobs, sizes, strict=True)])
-    owners = np.repeat(np.arange(len(blobs)), sizes)
+    unpacked = [arrays(blob) for blob in blobs]
+    ids, counts = (np.concatenate(parts) for parts in zip(*unpacked, strict=True))
+    owners = np.repeat(np.arange(len(blobs)), [len(of_chunk) for of_chunk, _ in unpacked])
     frequencies = np.zeros((len(terms), len(blobs)))
     for row, term in zip(frequencies, terms, strict=True):
         hits = ids == stem_id(term.stem)

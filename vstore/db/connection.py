@@ -44,6 +44,11 @@ MEANINGS: tuple[tuple[type[apsw.Error], type[StoreError], str], ...] = (
     (apsw.CantOpenError, StoreError, "cannot open {path}; check that the folder exists and may be written to"),
     (apsw.ReadOnlyError, StoreError, "{path} may not be written to; check its permissions"),
     (apsw.PermissionsError, StoreError, "{path} may not be used; check its permissions"),
+    (
+        apsw.ExtensionLoadingError,
+        DriverError,
+        "sqlite-vec cannot be loaded ({error}); install it again: pip install --force-reinstall sqlite-vec",
+    ),
     (apsw.InterruptError, StoreError, "{path} was closed during this call; open a new Store"),
     (apsw.ConnectionClosedError, StoreError, "{path} was closed during this call; open a new Store"),
     (apsw.IOError, StoreError, "reading or writing {path} failed ({error}); check the disk and its free space"),

@@ -14,12 +14,13 @@ from collections.abc import Mapping, Sequence
 
 import apsw
 import numpy as np
+from numpy.typing import NDArray
 
 from vstore.db.analysis import stems
 from vstore.db.connection import run
 from vstore.types import Term
 
-ID = np.dtype("<u4")
+_ID = np.dtype("<u4")
 _BYTES_PER_STEM = 5
 
 
@@ -30,17 +31,21 @@ def stem_id(stem: str) -> int:
 
 def pack(counts: Mapping[int, int]) -> bytes:
     """Stem ids and their counts as a blob."""
-    ids = np.array(sorted(counts), dtype=ID)
+    ids = np.array(sorted(counts), dtype=_ID)
     capped = np.array([min(counts[int(stem)], 255) for stem in ids], dtype=np.uint8)
     return ids.tobytes() + capped.tobytes()
 
 
 def unpack(blob: bytes) -> dict[int, int]:
     """The inverse of `pack`, up to the cap on counts."""
-    n = len(blob) // _BYTES_PER_STEM
-    ids = np.frombuffer(blob, dtype=ID, count=n)
-    counts = np.frombuffer(blob, dtype=np.uint8, offset=4 * n)
+    ids, counts = arrays(blob)
     return dict(zip(ids.tolist(), counts.tolist(), strict=True))
+
+
+def arrays(blob: bytes) -> tuple[NDArray[np.uint32], NDArray[np.uint8]]:
+    """A blob's stem ids and counts, without copying."""
+    n = len(blob) // _BYTES_PER_STEM
+    return np.frombuffer(blob, dtype=_ID, count=n), np.frombuffer(blob, dtype=np.uint8, offset=4 * n)
 
 
 def put(

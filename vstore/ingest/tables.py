@@ -9,12 +9,11 @@ from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from itertools import chain, islice
 
-from vstore.config import TABLE_SNIFF_ROWS
+from vstore.config import MAX_COLUMN_NAME, TABLE_SNIFF_ROWS
 from vstore.ingest.parsed import Parsed, join_sections
 
 _DELIMITERS = ",;\t|"
 _NUMBER_OR_DATE = re.compile(r"[-+]?[$€£]?\d[\d\s.,:/%eE+-]*")
-_MAX_COLUMN_NAME = 100  # characters; longer cells in a first row are content
 
 
 def parse_csv(text: str) -> Parsed:
@@ -73,7 +72,7 @@ def _has_header(rows: Sequence[Sequence[str]]) -> bool:
     if len(rows) < 2:
         return False
     names = [cell.strip() for cell in rows[0]]
-    if len(set(names)) != len(names) or not all(0 < len(name) <= _MAX_COLUMN_NAME for name in names):
+    if len(set(names)) != len(names) or not all(0 < len(name) <= MAX_COLUMN_NAME for name in names):
         return False
     if any(_NUMBER_OR_DATE.fullmatch(name) for name in names):
         return False

@@ -1,8 +1,8 @@
 """Stages between fusion and the results: pure functions behind one signature, listed in STAGES.
 
 A stage only moves candidates back; it drops none, so that the list is never shorter for it. It looks at the first
-POOL_DEPTH candidates whatever k is, so that a larger k continues the list of a smaller one, and it acts only when the
-first SHOWN of them need it.
+POOL_DEPTH candidates whatever k is, so that up to there a larger k continues the list of a smaller one, and it acts
+only when the first SHOWN of them need it.
 """
 
 from __future__ import annotations
