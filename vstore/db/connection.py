@@ -47,7 +47,7 @@ MEANINGS: tuple[tuple[type[apsw.Error], type[StoreError], str], ...] = (
     (
         apsw.ExtensionLoadingError,
         DriverError,
-        "sqlite-vec cannot be loaded ({error}); install it again: pip install --force-reinstall sqlite-vec",
+        "{path} needs sqlite-vec ({error}); install it again: pip install --force-reinstall sqlite-vec",
     ),
     (apsw.InterruptError, StoreError, "{path} was closed during this call; open a new Store"),
     (apsw.ConnectionClosedError, StoreError, "{path} was closed during this call; open a new Store"),
