@@ -114,7 +114,7 @@ def test_an_interrupted_ingest_is_taken_up_where_it_stopped(tmp_path: Path) -> N
 
     class Stopping(ToyEmbedder):
         def embed_documents(self, texts: list[str]) -> np.ndarray:
-            if self.embedded:
+            if len(self.embedded) > config.WINDOW_CHUNKS:
                 raise KeyboardInterrupt
             return super().embed_documents(texts)
 
@@ -232,8 +232,8 @@ def test_a_document_of_many_chunks_is_embedded_in_slices(tmp_path: Path) -> None
         store.add(tmp_path / "table.csv", progress=lambda progress: seen.append(progress.embedded))
         assert store.stats().chunks == 1000
     assert sum(Counting.sizes) == 1000
-    assert max(Counting.sizes) == config.WINDOW_CHUNKS
-    assert len(seen) > 4 and seen == sorted(seen)
+    assert max(Counting.sizes) == config.EMBED_CHUNKS
+    assert len(seen) > 16 and seen == sorted(seen)
 
 
 def test_progress_ends_at_the_total_and_never_runs_back(store: Store, folder: Path) -> None:

