@@ -29,6 +29,10 @@ def run(*arguments: str, stdin: str = "") -> subprocess.CompletedProcess[str]:
 
 def test_text_is_remembered_and_found_by_meaning(home: Path) -> None:
     assert run("remember", "-", "--title", "Boiler", stdin="The boiler was serviced in March.").returncode == 0
+    assert run("add", "-", "--tag", "piped", stdin="The roof was tarred in May.").stdout.startswith(
+        "remembered memory:"
+    )
+    assert [line.split()[1] for line in run("list", "--tag", "piped").stdout.splitlines()] == ["default"]
     assert run("remember", "Invoices are sent on the first of the month.").returncode == 0
     result = run("search", "when was the heating looked after?", "-k", "1")
     assert (result.returncode, result.stderr) == (0, "")

@@ -26,8 +26,13 @@ def add(
     """Add files, folders or globs; what did not change is not touched.
 
     Text, Markdown, reStructuredText, HTML, CSV, JSON, JSONL (one document a row), source code and PDF; office files
-    with the extra `documents`. Use `vstore remember -` for text from a pipe.
+    with the extra `documents`. `-` alone takes one text from stdin, as `vstore remember -` does.
     """
+    if targets == ("-",):
+        click.get_current_context().invoke(
+            remember, text="-", title="", uri=None, collection=collection, tags=tags, meta=meta, as_json=as_json
+        )
+        return
     with context.store(create=True) as store, AddProgress(context.quiet) as progress:
         report = store.add(
             targets,
