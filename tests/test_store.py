@@ -178,13 +178,13 @@ def test_new_tags_are_kept_without_embedding_again(store: Store, embedder: ToyEm
 @pytest.mark.parametrize("text", ["", "   \n\t", None, 7])
 def test_nothing_cannot_be_remembered(store: Store, text: object) -> None:
     with pytest.raises(InputError, match="empty"):
-        store.remember(text)  # type: ignore[arg-type]
+        store.remember(text)
 
 
 @pytest.mark.parametrize("tags", ["auth", [""], [1]])
 def test_tags_are_a_list_of_names(store: Store, tags: object) -> None:
     with pytest.raises(InputError, match="tags are a list"):
-        store.remember("text", tags=tags)  # type: ignore[arg-type]
+        store.remember("text", tags=tags)
 
 
 def test_metadata_that_is_no_json_is_refused(store: Store) -> None:
@@ -250,7 +250,7 @@ def test_progress_ends_at_the_total_and_never_runs_back(store: Store, folder: Pa
 )
 def test_arguments_of_the_wrong_kind_are_named(store: Store, arguments: dict[str, object]) -> None:
     with pytest.raises(InputError):
-        store.remember("text", **arguments)  # type: ignore[arg-type]
+        store.remember("text", **arguments)
 
 
 # --- getting out ------------------------------------------------------------------------------------------------------
@@ -259,13 +259,13 @@ def test_arguments_of_the_wrong_kind_are_named(store: Store, arguments: dict[str
 @pytest.mark.parametrize("k", [0, -1, 10_001, 2.5, "ten", None, True])
 def test_k_is_a_number_of_results(store: Store, k: object) -> None:
     with pytest.raises(QueryError, match="k is the number of results"):
-        store.search("tea", k=k)  # type: ignore[arg-type]
+        store.search("tea", k=k)
 
 
 @pytest.mark.parametrize("query", ["", "  \n", None, 5])
 def test_an_empty_query_is_refused(store: Store, query: object) -> None:
     with pytest.raises(QueryError, match="empty"):
-        store.search(query)  # type: ignore[arg-type]
+        store.search(query)
 
 
 def test_a_query_of_a_hundred_thousand_characters_is_served_and_a_longer_one_refused(store: Store) -> None:
@@ -277,7 +277,7 @@ def test_a_query_of_a_hundred_thousand_characters_is_served_and_a_longer_one_ref
 
 def test_unknown_modes_and_fusions_name_the_known_ones(store: Store) -> None:
     with pytest.raises(QueryError, match="hybrid, dense, lexical"):
-        store.search("tea", mode="fuzzy")  # type: ignore[arg-type]
+        store.search("tea", mode="fuzzy")
     with pytest.raises(QueryError, match="rrf-fixed"):
         store.search("tea", fusion="magic")
 
@@ -289,12 +289,12 @@ def test_unknown_modes_and_fusions_name_the_known_ones(store: Store) -> None:
 @pytest.mark.parametrize("mode", ["hybrid", "dense", "lexical"])
 def test_search_syntax_in_a_query_is_just_text(store: Store, query: str, mode: str) -> None:
     store.remember("tea and bread")
-    assert len(store.search(query, mode=mode)) <= 1  # type: ignore[arg-type]
+    assert len(store.search(query, mode=mode)) <= 1
 
 
 def test_an_empty_store_finds_nothing(store: Store) -> None:
     for mode in ("hybrid", "dense", "lexical"):
-        assert len(store.search("anything", mode=mode)) == 0  # type: ignore[arg-type]
+        assert len(store.search("anything", mode=mode)) == 0
 
 
 def test_filters_hold_in_every_mode(store: Store) -> None:
@@ -303,7 +303,7 @@ def test_filters_hold_in_every_mode(store: Store) -> None:
             f"tea note {number}", metadata={"year": 2000 + number}, tags=["even"] if number % 2 == 0 else ["odd"]
         )
     for mode in ("hybrid", "dense", "lexical"):
-        results = store.search("tea note", k=30, mode=mode, where={"year": {"$gte": 2020}}, tags=["even"])  # type: ignore[arg-type]
+        results = store.search("tea note", k=30, mode=mode, where={"year": {"$gte": 2020}}, tags=["even"])
         assert sorted(hit.document.metadata["year"] for hit in results) == [2020, 2022, 2024, 2026, 2028]
 
 
@@ -354,7 +354,7 @@ def test_every_score_is_the_sum_of_its_reasons(store: Store, folder: Path) -> No
     store.add(folder)
     for mode in ("hybrid", "dense", "lexical"):
         for fusion in FUSIONS:
-            for hit in store.search("tea water", mode=mode, fusion=fusion):  # type: ignore[arg-type]
+            for hit in store.search("tea water", mode=mode, fusion=fusion):
                 assert hit.why
                 assert hit.score == pytest.approx(sum(part.points for part in hit.why), abs=1e-12)
 
@@ -468,7 +468,7 @@ def test_closing_a_store_ends_the_searches_of_other_threads_with_a_clear_error(t
 @pytest.mark.parametrize("limit", [0, -1, "x", 10**20, True])
 def test_a_limit_is_a_number_of_documents(store: Store, limit: object) -> None:
     with pytest.raises(InputError, match="limit is a number"):
-        store.documents(limit=limit)  # type: ignore[arg-type]
+        store.documents(limit=limit)
 
 
 def test_threads_share_a_store(store: Store) -> None:

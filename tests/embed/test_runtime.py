@@ -125,7 +125,7 @@ def test_the_fingerprint_changes_with_all_that_changes_vectors(tmp_path: Path) -
     }
     prints = {}
     for name, changes in variants.items():
-        folder = tiny.make_folder(tmp_path / name, **changes)  # type: ignore[arg-type]  # a mixed dict
+        folder = tiny.make_folder(tmp_path / name, **changes)  # a mixed dict
         if name == "window":
             tiny.write_json(folder / "sentence_bert_config.json", {"max_seq_length": 11})
         prints[name] = embed.load(str(folder)).fingerprint
