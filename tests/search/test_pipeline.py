@@ -10,6 +10,7 @@ import pytest
 from toy import ToyEmbedder
 
 from vstore import Store, config
+from vstore.errors import ModelDamagedError
 from vstore.search.fuse import FUSIONS
 
 COLOURS = ["red", "green", "blue", "yellow", "black", "white"]
@@ -63,6 +64,19 @@ def test_a_filter_changes_the_candidates_and_not_the_scores_of_a_leg(store: Stor
         assert hit.document.metadata["even"] is True
         for part in hit.why:
             assert part.raw == pytest.approx(raw[hit.chunk_id][part.source], abs=1e-9)
+
+
+def test_a_model_that_fails_at_its_first_text_leaves_keywords(store: Store, tmp_path: Path) -> None:
+    class Unfit(ToyEmbedder):
+        def embed_queries(self, texts: list[str]) -> np.ndarray:
+            raise ModelDamagedError("its weights make no sense")
+
+    with Store(tmp_path / "memory.db", Unfit()) as unfit:
+        results = unfit.search("red")
+        assert (results.mode, len(results) > 0) == ("lexical", True)
+        assert "its weights make no sense" in results.degraded
+        with pytest.raises(ModelDamagedError):
+            unfit.search("red", mode="dense")
 
 
 def test_timings_name_every_stage(store: Store) -> None:

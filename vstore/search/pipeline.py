@@ -34,8 +34,7 @@ def search(index: Index, embedder: Callable[[], Embedder], query: Query, *, expl
     timings: dict[str, float] = {}
     with _timed(timings, "total"):
         with _timed(timings, "embed"):
-            mode, degraded, model = _prepare(embedder, query)
-            question = None if model is None else (model.fingerprint, model.embed_queries([query.text])[0])
+            mode, degraded, model, question = _prepare(embedder, query)
         with index.snapshot() as snapshot:
             with _timed(timings, "terms"):
                 terms = snapshot.terms(query.text) if mode != "dense" or explain else ()
@@ -74,17 +73,20 @@ def _is_count(value: object, least: int, most: int) -> bool:
     return isinstance(value, int) and not isinstance(value, bool) and least <= value <= most
 
 
-def _prepare(embedder: Callable[[], Embedder], query: Query) -> tuple[Mode, str | None, Embedder | None]:
-    """The mode that can be served, why it is not the one asked for, and the model that it takes."""
+def _prepare(
+    embedder: Callable[[], Embedder], query: Query
+) -> tuple[Mode, str | None, Embedder | None, Question | None]:
+    """The mode that can be served, why it is not the one asked for, the model that it takes, and the query embedded."""
     if query.mode == "lexical":
-        return "lexical", None, None
+        return "lexical", None, None, None
     try:
         model = embedder()
+        vector = model.embed_queries([query.text])[0]  # a model's weights are read at its first text, and may be unfit
     except ModelError as error:
         if query.mode == "dense":
             raise
-        return "lexical", f"searched by keywords only, without a model: {error}", None
-    return query.mode, None, model
+        return "lexical", f"searched by keywords only, without a model: {error}", None, None
+    return query.mode, None, model, (model.fingerprint, vector)
 
 
 def _rank(
