@@ -66,7 +66,7 @@ class Results(Sequence[Hit]):
     """What a search returns: a sequence of hits, best first, and how it came about.
 
     `mode` is the mode that was served; `degraded` says in a sentence why it is not the one that was asked for.
-    `timings` are milliseconds by stage.
+    `remarks` are sentences about what else was not done as asked. `timings` are milliseconds by stage.
     """
 
     query: str
@@ -74,6 +74,7 @@ class Results(Sequence[Hit]):
     mode: Mode
     fusion: str
     degraded: str | None = None
+    remarks: tuple[str, ...] = ()
     timings: Mapping[str, float] = field(default_factory=dict)
 
     @overload
@@ -96,6 +97,7 @@ class Results(Sequence[Hit]):
             "mode": self.mode,
             "fusion": self.fusion,
             "degraded": self.degraded,
+            "remarks": list(self.remarks),
             "timings_ms": dict(self.timings),
             "hits": [hit.to_dict() for hit in self.hits],
         }

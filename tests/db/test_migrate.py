@@ -7,7 +7,7 @@ from pathlib import Path
 
 import apsw
 import pytest
-from db.material import database, put, rows
+from db.material import ADD, NAMES, database, put, rows
 from db.processes import python, start
 
 from vstore import config
@@ -71,25 +71,43 @@ def test_a_migration_that_fails_half_way_leaves_no_trace(path: Path, monkeypatch
     with closing(SqliteIndex(path)) as index:
         put(index, "a", "some text")
     before = rows(path, OBJECTS)
-    second = (2, "CREATE TABLE second (a); DELETE FROM documents; INSERT INTO no_such_table VALUES (1)")
-    monkeypatch.setattr(migrations, "scripts", lambda: (*scripts(), second))
+    known = scripts()
+    bad = (latest() + 1, "CREATE TABLE second (a); DELETE FROM documents; INSERT INTO no_such_table VALUES (1)")
+    monkeypatch.setattr(migrations, "scripts", lambda: (*known, bad))
     with pytest.raises(apsw.SQLError, match="no such table"):
         SqliteIndex(path)
     monkeypatch.undo()
     assert rows(path, OBJECTS) == before
-    assert rows(path, "PRAGMA user_version") == [(1,)]
+    assert rows(path, "PRAGMA user_version") == [(latest(),)]
     assert rows(path, "SELECT uri FROM documents") == [("a",)]
 
 
 def test_only_the_missing_migrations_run_and_what_was_stored_stays(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     with closing(SqliteIndex(path)) as index:
         put(index, "a", "some text")
-    second, third = (2, "CREATE TABLE second (a)"), (3, "CREATE TABLE third (a); INSERT INTO second VALUES (7)")
-    monkeypatch.setattr(migrations, "scripts", lambda: (*scripts(), second, third))
+    known, last = scripts(), latest()
+    second = (last + 1, "CREATE TABLE second (a)")
+    third = (last + 2, "CREATE TABLE third (a); INSERT INTO second VALUES (7)")
+    monkeypatch.setattr(migrations, "scripts", lambda: (*known, second, third))
     SqliteIndex(path).close()
-    with closing(Database(path, 3, create=False)) as opened, opened.read() as connection:
-        assert run(connection, "PRAGMA user_version") == [(3,)]
+    with closing(Database(path, last + 2, create=False)) as opened, opened.read() as connection:
+        assert run(connection, "PRAGMA user_version") == [(last + 2,)]
         assert run(connection, "SELECT a, uri FROM second, documents") == [(7, "a")]
+
+
+def test_a_file_of_every_earlier_schema_gets_the_latest_one(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    known = scripts()
+    new = tmp_path / "new.db"
+    database(new).close()
+    for version in range(1, latest()):
+        path = tmp_path / f"{version}.db"
+        with monkeypatch.context() as earlier:
+            earlier.setattr(migrations, "scripts", lambda: known[:version])  # noqa: B023 - called in this round
+            with closing(database(path)) as opened, opened.write() as connection:
+                run(connection, ADD, ("kept",))
+        SqliteIndex(path).close()
+        assert set(rows(path, OBJECTS)) == set(rows(new, OBJECTS))
+        assert rows(path, NAMES) == [("kept",)]
 
 
 def test_opening_an_up_to_date_file_neither_writes_nor_waits_for_a_writer(
@@ -101,7 +119,8 @@ def test_opening_an_up_to_date_file_neither_writes_nor_waits_for_a_writer(
 import sys
 from pathlib import Path
 from vstore.db.connection import Database
-database = Database(Path(sys.argv[1]), 1, create=False)
+from vstore.db.migrate import latest
+database = Database(Path(sys.argv[1]), latest(), create=False)
 with database.write():
     print("locked", flush=True)
     sys.stdin.readline()

@@ -93,7 +93,7 @@ def make_newer(path: Path) -> None:
         (make_foreign, NotAStoreError, "is an SQLite file of another program; choose another path with --db"),
         (make_foreign_with_mark, NotAStoreError, "is an SQLite file of another program"),
         (make_foreign_with_version, NotAStoreError, "is an SQLite file of another program"),
-        (make_newer, NewerStoreError, r"newer vstore \(schema 99, this one knows 1\); upgrade: pip install"),
+        (make_newer, NewerStoreError, rf"newer vstore \(schema 99, this one knows {latest()}\); upgrade: pip install"),
     ],
 )
 @pytest.mark.parametrize("create", [True, False])
@@ -120,7 +120,7 @@ def test_an_empty_file_becomes_a_store(path: Path) -> None:
     """A process killed right after making the file leaves one behind; so does mktemp."""
     path.touch()
     SqliteIndex(path).close()
-    assert rows(path, "PRAGMA user_version") == [(1,)]
+    assert rows(path, "PRAGMA user_version") == [(latest(),)]
 
 
 def test_a_file_that_becomes_a_store_while_it_is_looked_at_is_not_taken_for_another_programs(

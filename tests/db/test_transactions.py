@@ -14,6 +14,7 @@ from db.processes import python, start
 
 from vstore import config
 from vstore.db.connection import Database, run
+from vstore.db.migrate import latest
 from vstore.errors import InputError, StoreBusyError
 
 # --- reading and writing ----------------------------------------------------------------------------------------------
@@ -21,7 +22,7 @@ from vstore.errors import InputError, StoreBusyError
 
 def test_a_read_sees_one_moment_while_another_connection_commits(opened: Database, path: Path) -> None:
     add(opened, "before")
-    with closing(Database(path, 1, create=False)) as other, opened.read() as connection:
+    with closing(Database(path, latest(), create=False)) as other, opened.read() as connection:
         assert run(connection, NAMES) == [("before",)]
         add(other, "meanwhile")
         assert run(connection, NAMES) == [("before",)]
@@ -29,7 +30,7 @@ def test_a_read_sees_one_moment_while_another_connection_commits(opened: Databas
 
 
 def test_a_read_inside_a_read_sees_the_same_moment(opened: Database, path: Path) -> None:
-    with closing(Database(path, 1, create=False)) as other, opened.read() as connection:
+    with closing(Database(path, latest(), create=False)) as other, opened.read() as connection:
         assert run(connection, NAMES) == []
         add(other, "meanwhile")
         assert names(opened) == []
@@ -87,7 +88,7 @@ def test_a_second_writer_is_told_that_the_store_is_busy_when_the_timeout_is_over
     opened: Database, path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(config, "BUSY_TIMEOUT_MS", 300)
-    with closing(Database(path, 1, create=False)) as other, opened.write():
+    with closing(Database(path, latest(), create=False)) as other, opened.write():
         started = time.monotonic()
         with pytest.raises(StoreBusyError, match=f"another process is writing to {path}; try again"):
             add(other, "late")
@@ -101,7 +102,8 @@ def test_a_second_writer_waits_for_the_first(opened: Database, path: Path) -> No
 import sys
 from pathlib import Path
 from vstore.db.connection import Database, run
-database = Database(Path(sys.argv[1]), 1, create=False)
+from vstore.db.migrate import latest
+database = Database(Path(sys.argv[1]), latest(), create=False)
 with database.write() as connection:
     run(connection, "INSERT INTO collections (name, created_at) VALUES ('first', 0)")
     print("locked", flush=True)
@@ -181,7 +183,7 @@ def test_a_reader_delays_the_emptying_of_the_log_but_no_write(
 ) -> None:
     monkeypatch.setattr(config, "WAL_SIZE_LIMIT", 10_000)
     monkeypatch.setattr(config, "CHECKPOINT_TIMEOUT_MS", 1)
-    with closing(Database(path, 1, create=False)) as other, other.read() as connection:
+    with closing(Database(path, latest(), create=False)) as other, other.read() as connection:
         run(connection, NAMES)
         add(opened, "a" * 20_000)
         assert path.with_name("memory.db-wal").stat().st_size > 10_000

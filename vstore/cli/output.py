@@ -50,8 +50,9 @@ def snippet(text: str, query: str) -> str:
 
 def print_results(results: Results, *, explain: bool) -> None:
     """Hits for a person to read."""
-    if results.degraded:
-        click.secho(f"note: {results.degraded}", fg="yellow", err=True)
+    for note in (results.degraded, *results.remarks):
+        if note:
+            click.secho(f"note: {note}", fg="yellow", err=True)
     if not len(results):
         click.echo("nothing found", err=True)
     for number, hit in enumerate(results, start=1):

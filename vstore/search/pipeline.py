@@ -47,7 +47,7 @@ def search(index: Index, embedder: Callable[[], Embedder], query: Query, *, expl
             if query.context:
                 with _timed(timings, "context"):
                     hits = expand(snapshot, hits, query.context, query.context_tokens, counter(model))
-    return Results(query.text, hits, mode, query.fusion, degraded, timings)
+    return Results(query.text, hits, mode, query.fusion, degraded, timings=timings)
 
 
 def check(query: Query) -> None:
