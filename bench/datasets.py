@@ -8,9 +8,10 @@ from __future__ import annotations
 
 import csv
 import json
+import zlib
 from collections import defaultdict
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -66,6 +67,22 @@ def load_collection(folder: Path, split: str) -> Collection:
         if query_id in judgements and max(judgements[query_id].values()) > 0
     )
     return Collection(folder.name, split, (folder / "corpus.jsonl").resolve(), questions)
+
+
+def fitting_and_reported(folder: Path) -> tuple[Collection, Collection]:
+    """The questions numbers may be chosen on, and those whose results are reported: the test split.
+
+    Where there is neither a train nor a dev split, the test split is halved: even CRC-32 of the id, and odd.
+    """
+    reported = load_collection(folder, "test")
+    for split in ("train", "dev"):
+        if (folder / "qrels" / f"{split}.tsv").is_file():
+            return load_collection(folder, split), reported
+    halves: tuple[list[Question], list[Question]] = ([], [])
+    for question in reported.questions:
+        halves[zlib.crc32(question.id.encode()) % 2].append(question)
+    fitting, rest = (replace(reported, questions=tuple(half)) for half in halves)
+    return fitting, rest
 
 
 def _rows(path: Path) -> list[dict[str, Any]]:

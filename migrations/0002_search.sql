@@ -1,6 +1,6 @@
 -- What scores mean in a space, and what searches leave behind: a bounded log, counters, latencies, slow queries.
 
--- JSON of vstore.types.Calibration; NULL for a model that it was not fitted on.
+-- JSON of vstore.calibration.Calibration; NULL for a model that it was not fitted on.
 ALTER TABLE spaces ADD COLUMN calibration TEXT CHECK (calibration IS NULL OR json_type(calibration) = 'object');
 
 -- The log keeps a query's vector, so that later queries can be compared with it, as long as its space exists.

@@ -21,7 +21,7 @@ MAX_LINES = 400
 LAYERS = (
     ("errors",),
     ("config", "paths"),
-    ("filters",),
+    ("calibration", "filters"),
     ("types",),
     ("results",),
     ("settings", "metrics", "sample"),

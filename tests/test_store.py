@@ -16,6 +16,7 @@ from hypothesis import strategies as st
 from toy import ToyEmbedder
 
 from vstore import Store, config
+from vstore.embed.runtime import OnnxEmbedder
 from vstore.errors import (
     FilterError,
     InputError,
@@ -26,6 +27,7 @@ from vstore.errors import (
     StoreError,
     UnknownModelError,
 )
+from vstore.search.confidence import FITTED
 from vstore.search.fuse import FUSIONS
 
 NOTES = {
@@ -33,6 +35,14 @@ NOTES = {
     "bread.txt": "Sourdough bread rises overnight in a warm kitchen.",
     "tools.csv": "name,price\nhammer,12\nsaw,30\n",
 }
+
+
+ANSWERED = (
+    ("The boiler in the cellar was serviced in March by the plumber from Kassel.", "when was the boiler serviced?"),
+    ("Invoices are sent to customers on the first working day of every month.", "when do we send invoices?"),
+    ("The gateway refuses tokens that are older than fifteen minutes.", "how long are tokens of the gateway valid?"),
+    ("Maria is allergic to hazelnuts, so the cake needs almonds instead.", "what is Maria allergic to?"),
+)
 
 
 @pytest.fixture
@@ -294,7 +304,40 @@ def test_search_syntax_in_a_query_is_just_text(store: Store, query: str, mode: s
 
 def test_an_empty_store_finds_nothing(store: Store) -> None:
     for mode in ("hybrid", "dense", "lexical"):
-        assert len(store.search("anything", mode=mode)) == 0
+        results = store.search("anything", mode=mode)
+        assert (len(results), results.confidence, results.answerable, results.remarks) == (0, 0.0, False, ())
+
+
+def test_a_model_nobody_calibrated_gives_no_confidence_and_says_so(store: Store) -> None:
+    store.remember("tea")
+    for mode in ("hybrid", "dense"):
+        results = store.search("tea", mode=mode)
+        assert (results.confidence, results.answerable, results[0].confidence) == (None, None, None)
+        assert results.remarks == ("no confidence is given: nobody has fitted one to the scores of toy",)
+
+
+def test_keywords_have_a_confidence_with_any_model(store: Store) -> None:
+    for text in ("green tea from the hills", "bread and butter", "a boat on the lake", "iron gates"):
+        store.remember(text)
+    whole, half = (store.search(query, mode="lexical") for query in ("green tea hills", "green quinces abroad"))
+    assert whole[0].text == half[0].text
+    assert whole[0].confidence > half[0].confidence > 0.0
+    assert whole.confidence > half.confidence
+    assert whole.to_dict()["hits"][0]["confidence"] == whole[0].confidence
+
+
+def test_the_default_model_tells_an_answer_from_none(tmp_path: Path, minilm: OnnxEmbedder) -> None:
+    texts = [text for text, _ in ANSWERED]
+    with Store(tmp_path / "memory.db", minilm) as store:
+        for text in texts:
+            store.remember(text)
+        assert store.stats().space.calibration == FITTED[minilm.fingerprint]
+        for _, question in ANSWERED:
+            assert store.search(question).answerable, question
+        for question in ("who won the chess championship of 1972?", "how deep is the Mariana trench?"):
+            results = store.search(question)
+            assert not results.answerable, question
+            assert results.confidence < min(store.search(question).confidence for _, question in ANSWERED)
 
 
 def test_filters_hold_in_every_mode(store: Store) -> None:

@@ -29,7 +29,8 @@ class Hit:
 
     `duplicates` are the chunk ids of near-copies in other documents that were moved behind the other results, best
     first. `context` is what stands around the hit, itself included, as far as it was not given to a better hit; None
-    when nothing was left to give, or none was asked for.
+    when nothing was left to give, or none was asked for. `confidence` is the probability that the chunk is relevant,
+    comparable across queries; None where nobody has fitted one to the scores of the store's model.
     """
 
     chunk_id: int
@@ -43,12 +44,14 @@ class Hit:
     matched: tuple[str, ...] = ()
     duplicates: tuple[int, ...] = ()
     context: Passage | None = None
+    confidence: float | None = None
 
     def to_dict(self) -> dict[str, Any]:
         """Plain types only, ready for `json.dumps`."""
         return {
             "chunk_id": self.chunk_id,
             "score": self.score,
+            "confidence": self.confidence,
             "text": self.text,
             "heading": self.heading,
             "start": self.start,
@@ -65,8 +68,10 @@ class Hit:
 class Results(Sequence[Hit]):
     """What a search returns: a sequence of hits, best first, and how it came about.
 
-    `mode` is the mode that was served; `degraded` says in a sentence why it is not the one that was asked for.
-    `remarks` are sentences about what else was not done as asked. `timings` are milliseconds by stage.
+    `mode` is the mode that was served; `degraded` says in a sentence why it is not the one that was asked for, and
+    `remarks` say what else was not done. `confidence` is the probability that the first results hold an answer,
+    `answerable` whether to act on it; both are None where nobody has fitted them to the scores of the store's model.
+    `timings` are milliseconds by stage.
     """
 
     query: str
@@ -75,6 +80,8 @@ class Results(Sequence[Hit]):
     fusion: str
     degraded: str | None = None
     remarks: tuple[str, ...] = ()
+    confidence: float | None = None
+    answerable: bool | None = None
     timings: Mapping[str, float] = field(default_factory=dict)
 
     @overload
@@ -98,6 +105,8 @@ class Results(Sequence[Hit]):
             "fusion": self.fusion,
             "degraded": self.degraded,
             "remarks": list(self.remarks),
+            "confidence": self.confidence,
+            "answerable": self.answerable,
             "timings_ms": dict(self.timings),
             "hits": [hit.to_dict() for hit in self.hits],
         }

@@ -21,6 +21,7 @@ from vstore.ingest.report import AddReport, Progress
 from vstore.paths import expanded, file_uri, is_unicode
 from vstore.results import Content, Results
 from vstore.search import pipeline as searching
+from vstore.search.confidence import FITTED
 from vstore.types import DEFAULT_COLLECTION, Embedder, Mode, Query, Scope, Span, Statistics, StoredDocument
 
 
@@ -267,7 +268,8 @@ class Store:
         with self._lock:
             if self._model is None:
                 name = getattr(embedder, "name", type(embedder).__name__)
-                space = self._index.open_space(embedder.fingerprint, embedder.dimension, name)
+                fitted = FITTED.get(embedder.fingerprint)
+                space = self._index.open_space(embedder.fingerprint, embedder.dimension, name, fitted)
                 self._model = ingest.Model(embedder, space, Chunker(embedder))
             return self._model
 

@@ -13,6 +13,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import TYPE_CHECKING, Any, Literal, Protocol, runtime_checkable
 
+from vstore.calibration import Calibration
 from vstore.config import CONTEXT_TOKENS
 from vstore.errors import SpaceMismatchError
 
@@ -67,12 +68,16 @@ class TokenWindow(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Space:
-    """An embedding space: vectors of one space may be compared with each other, and with nothing else."""
+    """An embedding space: vectors of one space may be compared with each other, and with nothing else.
+
+    `calibration` is None for a model that nobody has fitted one for.
+    """
 
     number: int
     fingerprint: str
     dimension: int
     model: str
+    calibration: Calibration | None = None
 
     def require(self, fingerprint: str) -> None:
         """Raise SpaceMismatchError unless this is the space of the model with that fingerprint."""
@@ -276,6 +281,10 @@ class Ranking:
         if any(a < b for a, b in zip(self.scores, self.scores[1:], strict=False)):
             raise ValueError(f"{self.leg} ranking is not sorted best first")
 
+    def by_chunk(self) -> dict[int, float]:
+        """The scores by chunk id."""
+        return dict(zip(self.chunk_ids, self.scores, strict=True))
+
     def __len__(self) -> int:
         return len(self.chunk_ids)
 
@@ -351,8 +360,10 @@ class Index(Protocol):
     def bulk(self) -> AbstractContextManager[None]:
         """Many writes in a row: each safe from a crash of the process, all safe from a power loss at the end."""
 
-    def open_space(self, fingerprint: str, dimension: int, model: str) -> Space:
+    def open_space(self, fingerprint: str, dimension: int, model: str, calibration: Calibration | None = None) -> Space:
         """Make this the active space of an empty store, or check that it is the active one already.
+
+        `calibration` is kept with a new space; one that is there already keeps its own.
 
         Raises SpaceMismatchError when the store's vectors belong to another model.
         """

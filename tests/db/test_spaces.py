@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from contextlib import closing
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -10,6 +11,7 @@ from db.material import open_space, rows
 from db.processes import start
 from toy import ToyEmbedder
 
+from vstore.calibration import Calibration, Scale
 from vstore.db.index import SqliteIndex
 from vstore.errors import SpaceMismatchError
 from vstore.types import Space
@@ -23,6 +25,15 @@ def test_the_first_space_is_number_1_and_stays(index: SqliteIndex, path: Path) -
         assert open_space(other) == space
         with other.snapshot() as snapshot:
             assert snapshot.space == space
+
+
+def test_the_calibration_of_a_new_space_is_kept_and_later_ones_are_not_taken(index: SqliteIndex, path: Path) -> None:
+    scale = Scale(-1.0, 2.0, 0.5, 0.25, 2.0, 0.6)
+    first = Calibration(2.5, hybrid=scale, dense=replace(scale, keywords=0.0))
+    assert index.open_space("f" * 64, 8, "mine", first).calibration == first
+    assert index.open_space("f" * 64, 8, "mine", replace(first, keywords=3.0)).calibration == first
+    with closing(SqliteIndex(path)) as other, other.snapshot() as snapshot:
+        assert snapshot.space == Space(1, "f" * 64, 8, "mine", first)
 
 
 def test_another_model_is_refused_and_nothing_is_made(index: SqliteIndex, path: Path) -> None:

@@ -50,9 +50,11 @@ def snippet(text: str, query: str) -> str:
 
 def print_results(results: Results, *, explain: bool) -> None:
     """Hits for a person to read."""
-    for note in (results.degraded, *results.remarks):
-        if note:
-            click.secho(f"note: {note}", fg="yellow", err=True)
+    notes = [note for note in (results.degraded, *results.remarks) if note]
+    if len(results) and results.answerable is False:
+        notes.append(f"the store does not seem to hold an answer (confidence {results.confidence:.2f})")
+    for note in notes:
+        click.secho(f"note: {printable(note)}", fg="yellow", err=True)
     if not len(results):
         click.echo("nothing found", err=True)
     for number, hit in enumerate(results, start=1):
@@ -68,7 +70,7 @@ def print_hit(number: int, hit: Hit, query: str) -> None:
     if hit.heading:
         title = f"{title} > {hit.heading}"
     click.secho(f"{number:2}. {printable(title)}", bold=True, nl=False)
-    click.echo(f"  {hit.score:.4f}")
+    click.echo(f"  {hit.score:.4f}" + ("" if hit.confidence is None else f"  confidence {hit.confidence:.2f}"))
     click.secho(f"    {printable(hit.document.uri)}  [chunk {hit.chunk_id}, {hit.document.collection}]", dim=True)
     click.echo(f"    {snippet(hit.text, query)}")
 

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 import apsw
 
+from vstore.calibration import Calibration
 from vstore.db import bm25, documents, lexical, spaces, statistics, terms, vectors
 from vstore.db.analysis import tokenizer
 from vstore.db.connection import Database
@@ -125,14 +126,16 @@ class SqliteIndex:
         with self._database.bulk():
             yield
 
-    def open_space(self, fingerprint: str, dimension: int, model: str) -> Space:
+    def open_space(self, fingerprint: str, dimension: int, model: str, calibration: Calibration | None = None) -> Space:
         """See `Index.open_space`."""
         with self._database.read() as connection:
             space = spaces.active(connection)
         if space is None:
             with self._database.write() as connection:
                 # Another process may have been first while this one waited for the lock.
-                space = spaces.active(connection) or spaces.open_first(connection, fingerprint, dimension, model)
+                space = spaces.active(connection) or spaces.open_first(
+                    connection, fingerprint, dimension, model, calibration
+                )
         space.require(fingerprint)
         return space
 

@@ -2,8 +2,13 @@
 
 from __future__ import annotations
 
+import json
+from dataclasses import asdict
+from typing import Any
+
 import apsw
 
+from vstore.calibration import Calibration, Scale
 from vstore.db import vectors
 from vstore.db.clock import now
 from vstore.db.connection import run
@@ -14,18 +19,23 @@ def active(connection: apsw.Connection) -> Space | None:
     """The space that searches and writes use, or None before the first document."""
     rows = run(
         connection,
-        "SELECT s.number, s.fingerprint, s.dimension, m.name FROM active AS a "
+        "SELECT s.number, s.fingerprint, s.dimension, m.name, s.calibration FROM active AS a "
         "JOIN models AS m ON m.id = a.model JOIN spaces AS s ON s.number = m.space",
     )
-    return Space(*rows[0]) if rows else None
+    if not rows:
+        return None
+    number, fingerprint, dimension, model, calibration = rows[0]
+    return Space(number, fingerprint, dimension, model, _calibration(json.loads(calibration)) if calibration else None)
 
 
-def open_first(connection: apsw.Connection, fingerprint: str, dimension: int, model: str) -> Space:
+def open_first(
+    connection: apsw.Connection, fingerprint: str, dimension: int, model: str, calibration: Calibration | None
+) -> Space:
     """Make the first space, with its tables, and activate it."""
     rows = run(
         connection,
-        "INSERT INTO spaces (fingerprint, dimension, created_at) VALUES (?, ?, ?) RETURNING number",
-        (fingerprint, dimension, now()),
+        "INSERT INTO spaces (fingerprint, dimension, created_at, calibration) VALUES (?, ?, ?, ?) RETURNING number",
+        (fingerprint, dimension, now(), json.dumps(asdict(calibration)) if calibration else None),
     )
     number = rows[0][0]
     vectors.create_tables(connection, number)
@@ -35,4 +45,8 @@ def open_first(connection: apsw.Connection, fingerprint: str, dimension: int, mo
         (model, number, now()),
     )
     run(connection, "INSERT INTO active (one, model) VALUES (1, ?)", (model_id,))
-    return Space(number, fingerprint, dimension, model)
+    return Space(number, fingerprint, dimension, model, calibration)
+
+
+def _calibration(fields: dict[str, Any]) -> Calibration:
+    return Calibration(fields["keywords"], hybrid=Scale(**fields["hybrid"]), dense=Scale(**fields["dense"]))

@@ -18,8 +18,8 @@ from vstore.types import Background, Candidate, Contribution, Ranking, Term
 class Evidence:
     """What fusion may look at.
 
-    Both rankings; the query's terms, its length in words, the chunks in the store; and for every chunk of either
-    ranking its BM25 score and its cosine (`bm25`, `cosines`), with the spread of the cosines in scope.
+    Both rankings; the query's terms, its length in words, the chunks in the store; and BM25 scores and cosines by
+    chunk, in a hybrid search for every chunk of either ranking, with the spread of the cosines in scope.
     """
 
     lexical: Ranking
@@ -149,14 +149,19 @@ def ranks_of(evidence: Evidence) -> dict[int, dict[str, int]]:
 
 
 def keyword_weight(evidence: Evidence) -> float:
-    """What a point of BM25 says: CALIBRATED_LEXICAL over the root of the IDF of all the query's terms together.
+    """What a point of BM25 says: CALIBRATED_LEXICAL over the root of the information in the query.
 
-    The more a query says, the higher BM25 is by chance; terms the store has never seen count too.
+    The more a query says, the higher BM25 is by chance.
     """
+    known = information(evidence)
+    return config.CALIBRATED_LEXICAL / math.sqrt(known) if known > 0.0 else 0.0
+
+
+def information(evidence: Evidence) -> float:
+    """The IDF of all the query's terms together; terms the store has never seen count too."""
     n = evidence.chunk_count
     frequencies = (term.document_frequency for term in evidence.terms)
-    information = sum(max(0.0, math.log((n - df + 0.5) / (df + 0.5))) for df in frequencies if df <= n)
-    return config.CALIBRATED_LEXICAL / math.sqrt(information) if information > 0.0 else 0.0
+    return sum(max(0.0, math.log((n - df + 0.5) / (df + 0.5))) for df in frequencies if df <= n)
 
 
 def deviations(evidence: Evidence, cosine: float) -> float:

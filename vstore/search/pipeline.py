@@ -5,15 +5,16 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from vstore import config
 from vstore.errors import ModelError, QueryError
 from vstore.results import Hit, Results
-from vstore.search import fuse
+from vstore.search import confidence, fuse
 from vstore.search.context import counter, expand
 from vstore.search.stages import STAGES, Facts, crowded
-from vstore.types import Candidate, Embedder, Index, Mode, Query, Ranking, Snapshot, Term
+from vstore.types import Candidate, Embedder, Index, Mode, Query, Ranking, Scope, Snapshot, Space, Term
 
 if TYPE_CHECKING:
     from vstore.types import FloatArray
@@ -38,16 +39,19 @@ def search(index: Index, embedder: Callable[[], Embedder], query: Query, *, expl
         with index.snapshot() as snapshot:
             with _timed(timings, "terms"):
                 terms = snapshot.terms(query.text) if mode != "dense" or explain else ()
-            candidates = _rank(snapshot, query, mode, terms, question, timings)
+            evidence, candidates = rank(snapshot, query, mode, terms, question, timings)
             if query.stages:
                 with _timed(timings, "stages"):
                     candidates = _staged(snapshot, candidates, query.stages)
             with _timed(timings, "fetch"):
                 hits = _hits(snapshot, candidates[: query.k], terms if explain else ())
+            space = snapshot.space
             if query.context:
                 with _timed(timings, "context"):
                     hits = expand(snapshot, hits, query.context, query.context_tokens, counter(model))
-    return Results(query.text, hits, mode, query.fusion, degraded, timings=timings)
+    results = Results(query.text, hits, mode, query.fusion, degraded, timings=timings)
+    judged_ids = [candidate.chunk_id for candidate in candidates[: max(query.k, config.SHOWN)]]
+    return _judged(results, space, evidence, judged_ids)
 
 
 def check(query: Query) -> None:
@@ -89,14 +93,15 @@ def _prepare(
     return query.mode, None, model, (model.fingerprint, vector)
 
 
-def _rank(
+def rank(
     snapshot: Snapshot,
     query: Query,
     mode: Mode,
     terms: Sequence[Term],
     question: Question | None,
     timings: dict[str, float],
-) -> list[Candidate]:
+) -> tuple[fuse.Evidence, list[Candidate]]:
+    """All candidates, best first as fusion sees them, and what they were judged by."""
     depth = max(config.POOL_DEPTH, query.k)
     lexical, dense = Ranking("lexical"), Ranking("dense")
     if mode != "dense":
@@ -107,33 +112,37 @@ def _rank(
         snapshot.space.require(fingerprint)
         with _timed(timings, "dense"):
             dense = snapshot.dense(vector, query.scope, depth)
-    if mode != "hybrid":
-        return fuse.alone(lexical if mode == "lexical" else dense)
-    with _timed(timings, "complete"):
-        evidence = _evidence(snapshot, query, terms, question, lexical, dense)
-    with _timed(timings, "fuse"):
-        return fuse.FUSIONS[query.fusion](evidence)
-
-
-def _evidence(
-    snapshot: Snapshot,
-    query: Query,
-    terms: Sequence[Term],
-    question: Question | None,
-    lexical: Ranking,
-    dense: Ranking,
-) -> fuse.Evidence:
-    """Both rankings, each candidate of one completed by its score in the other."""
-    bm25 = dict(zip(lexical.chunk_ids, lexical.scores, strict=True))
-    bm25 |= snapshot.bm25(terms, [chunk_id for chunk_id in dense.chunk_ids if chunk_id not in bm25])
-    cosines = dict(zip(dense.chunk_ids, dense.scores, strict=True))
-    background = None
-    if question is not None:
-        _, vector = question
-        cosines |= snapshot.cosines(vector, [chunk_id for chunk_id in lexical.chunk_ids if chunk_id not in cosines])
-        background = snapshot.background(vector, query.scope)
     words = len(query.text.split())
-    return fuse.Evidence(lexical, dense, terms, words, snapshot.chunk_count, bm25, cosines, background)
+    evidence = fuse.Evidence(lexical, dense, terms, words, snapshot.chunk_count, lexical.by_chunk(), dense.by_chunk())
+    if question is None or mode != "hybrid":
+        return evidence, fuse.alone(lexical if mode == "lexical" else dense)
+    with _timed(timings, "complete"):
+        evidence = _completed(snapshot, evidence, question[1], query.scope)
+    with _timed(timings, "fuse"):
+        return evidence, fuse.FUSIONS[query.fusion](evidence)
+
+
+def _completed(snapshot: Snapshot, evidence: fuse.Evidence, vector: FloatArray, scope: Scope) -> fuse.Evidence:
+    """Each candidate of one ranking gets its score in the other, and all are seen against the scope's cosines."""
+    lexical, dense = evidence.lexical.chunk_ids, evidence.dense.chunk_ids
+    return replace(
+        evidence,
+        bm25={**evidence.bm25, **snapshot.bm25(evidence.terms, [i for i in dense if i not in evidence.bm25])},
+        cosines={**evidence.cosines, **snapshot.cosines(vector, [i for i in lexical if i not in evidence.cosines])},
+        background=snapshot.background(vector, scope),
+    )
+
+
+def _judged(results: Results, space: Space | None, evidence: fuse.Evidence, chunk_ids: Sequence[int]) -> Results:
+    """The results with what we hold of them; `chunk_ids` are theirs and those behind, best first."""
+    scale = confidence.scale(results.mode, space)
+    if scale is None and chunk_ids:
+        assert space is not None, "what was found with a vector lies in a space"
+        remark = f"no confidence is given: nobody has fitted one to the scores of {space.model}"
+        return replace(results, remarks=(*results.remarks, remark))
+    found = confidence.judge(scale or confidence.KEYWORDS, evidence, chunk_ids)
+    hits = tuple(replace(hit, confidence=found.chunks[hit.chunk_id]) for hit in results.hits)
+    return replace(results, hits=hits, confidence=found.search, answerable=found.answerable)
 
 
 def _staged(snapshot: Snapshot, candidates: list[Candidate], names: Sequence[str]) -> list[Candidate]:

@@ -1,0 +1,36 @@
+"""What scores mean in an embedding space: numbers that are fitted, stored with the space, and used by search."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, slots=True)
+class Scale:
+    """How scores become probabilities in one mode of search: two logistic curves, and where to say yes.
+
+    The log-odds that a chunk is relevant are `intercept + cosine * (its cosine) + keywords * (its BM25 / I)`,
+    where I is the information in the query (see `search.fuse.information`). The log-odds that there is an answer are
+    `best_intercept + best * (the highest log-odds of a result)`; from the probability `threshold` on we say that there
+    is one.
+    """
+
+    intercept: float
+    cosine: float
+    keywords: float
+    best_intercept: float
+    best: float
+    threshold: float
+
+
+@dataclass(frozen=True, slots=True)
+class Calibration:
+    """What scores mean in an embedding space, as fitted on judged queries.
+
+    `keywords` are the log-ranks that a unit of BM25 / sqrt(I) weighs in calibrated fusion; `hybrid` and `dense` are
+    the scales of those modes.
+    """
+
+    keywords: float
+    hybrid: Scale
+    dense: Scale
