@@ -79,7 +79,7 @@ def measure(collection: Collection, embedder: Embedder, systems: Iterable[System
     """Ingest the collection into a temporary store and score every system on it."""
     with (
         tempfile.TemporaryDirectory(prefix="vstore-bench-") as folder,
-        Store(Path(folder) / "bench.db", embedder=embedder) as store,
+        Store(Path(folder) / "bench.db", embedder=embedder, log=False, metrics=False) as store,
     ):
         report = store.add([collection.corpus])
         scores = {system: score_system(store, collection, system) for system in systems}

@@ -96,7 +96,10 @@ def gather(folder: Path, embedder: Embedder) -> Material:
     if not fitting:
         fitting = [_half(reported, 0)]
         reported = _half(reported, 1)
-    with tempfile.TemporaryDirectory() as place, Store(Path(place) / "bench.db", embedder=embedder) as store:
+    with (
+        tempfile.TemporaryDirectory() as place,
+        Store(Path(place) / "bench.db", embedder=embedder, log=False, metrics=False) as store,
+    ):
         store.add([reported.corpus])
         cases = [[_case(store, part, question) for question in part.questions] for part in [*fitting, reported]]
     return Material(folder.name, [case for part in cases[:-1] for case in part], cases[-1])

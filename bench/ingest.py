@@ -94,7 +94,7 @@ def report(turns: Turns) -> str:
 def _ingest(embedder: WindowEmbedder, corpus: Path) -> int:
     with (
         tempfile.TemporaryDirectory(prefix="vstore-bench-") as folder,
-        Store(Path(folder) / "bench.db", embedder=embedder) as store,
+        Store(Path(folder) / "bench.db", embedder=embedder, log=False, metrics=False) as store,
     ):
         return store.add([corpus]).added
 

@@ -21,7 +21,7 @@ MAX_LINES = 400
 LAYERS = (
     ("errors",),
     ("config", "paths"),
-    ("calibration", "filters"),
+    ("calibration", "filters", "searches"),
     ("types",),
     ("results",),
     ("settings", "metrics", "sample"),

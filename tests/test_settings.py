@@ -32,6 +32,7 @@ def test_the_defaults_say_that_they_are_defaults() -> None:
     found = settings.load()
     assert set(found.sources.values()) == {"default"}
     assert (found.model, found.collection, found.threads) == ("all-MiniLM-L6-v2", "default", 0)
+    assert (found.log, found.metrics, found.slow_ms) == (True, True, 1000)
     assert found.db.name == "memory.db"
     assert found.models.name == "models"
 
@@ -79,6 +80,21 @@ def test_an_empty_variable_is_no_decision(monkeypatch: pytest.MonkeyPatch) -> No
     assert settings.load().sources["model"] == "default"
 
 
+@pytest.mark.parametrize(
+    ("text", "value"), [("on", True), ("OFF", False), ("true", True), ("False", False), ("1", True), ("0", False)]
+)
+def test_a_switch_is_on_or_off_in_file_and_environment_alike(
+    file: Path, monkeypatch: pytest.MonkeyPatch, text: str, value: bool
+) -> None:
+    settings.write_value("log", text)
+    assert file.read_text() == f"log = {str(value).lower()}\n"
+    assert settings.load().log is value
+    write(file, f'metrics = "{text}"')
+    assert settings.load().metrics is value
+    monkeypatch.setenv("VSTORE_LOG", text)
+    assert settings.load().log is value
+
+
 def test_a_tilde_means_the_home_folder(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("HOME", "/home/someone")
     monkeypatch.setenv("VSTORE_MODELS", "~/models")
@@ -93,6 +109,8 @@ def test_a_tilde_means_the_home_folder(monkeypatch: pytest.MonkeyPatch) -> None:
         ("VSTORE_THREADS", "1.5", "VSTORE_THREADS: threads is a whole number, not '1.5'"),
         ("VSTORE_THREADS", "-1", "VSTORE_THREADS: threads is 0 or more, not -1"),
         ("VSTORE_MODEL", "  ", "VSTORE_MODEL: model is empty; give it a value"),
+        ("VSTORE_LOG", "maybe", "VSTORE_LOG: log is on or off, not 'maybe'"),
+        ("VSTORE_SLOW_MS", "-5", "VSTORE_SLOW_MS: slow_ms is 0 or more, not -5"),
     ],
 )
 def test_a_bad_variable_is_named(monkeypatch: pytest.MonkeyPatch, variable: str, value: str, message: str) -> None:
@@ -111,7 +129,8 @@ def test_a_bad_variable_is_named(monkeypatch: pytest.MonkeyPatch, variable: str,
         ("db = 7", "db is a text, not 7"),
         ('db = ""', "db is empty; give it a value"),
         ("[db]\npath = 'x'", "db is a text, not {'path': 'x'}"),
-        ('colour = "red"', "there is no setting 'colour'; there are db, model, collection, threads, models"),
+        ("metrics = 1", "metrics is on or off, not 1"),
+        ('colour = "red"', "there is no setting 'colour'; there are db, model, collection, threads, models, log"),
         ("threads = ", r"cannot be read \(.*\); correct or delete it"),
         ("\udcff", r"cannot be read \(.*\); correct or delete it"),
     ],
@@ -189,7 +208,7 @@ def test_a_file_that_cannot_be_written_is_named(file: Path) -> None:
 def test_all_settings_can_be_shown_with_value_source_and_meaning(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("VSTORE_THREADS", "2")
     shown = settings.load().to_dict()
-    assert list(shown) == ["db", "model", "collection", "threads", "models"]
+    assert list(shown) == ["db", "model", "collection", "threads", "models", "log", "metrics", "slow_ms"]
     assert shown["threads"] == {
         "value": 2,
         "source": "VSTORE_THREADS",

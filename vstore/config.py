@@ -112,6 +112,21 @@ IDF_DEFAULT_LEXICAL: Final = 0.4  # share of the keyword leg when there is no te
 IDF_LEXICAL_RANGE: Final = (0.1, 0.6)  # shares of the keyword leg for the commonest and for the rarest terms
 IDF_STEEPNESS: Final = 2.0  # of the logistic curve between them, per unit of mean IDF (natural logarithm)
 
+# --- what searches leave behind ---------------------------------------------------------------------------------------
+
+LATENCY_BOUNDS_MS: Final = tuple(
+    float(f"{10 ** (exponent / 10):.3g}") for exponent in range(-20, 51)
+)  # milliseconds, 0.01 to 100,000, ten a decade: an interpolated percentile is off by less than 27%
+SLOW_SEARCH_MS: Final = 1_000  # milliseconds; a longer wait interrupts the flow of thought (Nielsen, 1993)
+MAX_LOGGED_QUERIES: Final = 2_000  # queries; with 384 dimensions about 4 MB of the file
+MAX_LOGGED_CHARS: Final = 2_000  # characters of a query that are kept: about what the embedder reads of it
+MAX_SLOW_QUERIES: Final = 100  # queries; enough to see a pattern
+SLOW_SHOWN: Final = 10  # slow queries a terminal shows
+JOURNAL_INTERVAL_S: Final = 30.0  # seconds between writes of a process that goes on searching; a crash costs as much
+JOURNAL_PENDING: Final = 100  # searches noted before they are written sooner than that; writing them takes about 20 ms
+JOURNAL_KEPT: Final = 1_000  # notes kept in memory while the file cannot be written: a few MB
+JOURNAL_BUSY_MS: Final = 20  # milliseconds a note waits for the write lock: too short to be noticed in a search
+
 # --- showing ----------------------------------------------------------------------------------------------------------
 
 SNIPPET_CHARS: Final = 240  # characters; three lines of a terminal

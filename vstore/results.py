@@ -4,9 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, overload
+from typing import TYPE_CHECKING, Any, overload
 
 from vstore.types import Contribution, Mode, StoredChunk, StoredDocument
+
+if TYPE_CHECKING:
+    from vstore.types import FloatArray
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,6 +86,8 @@ class Results(Sequence[Hit]):
     confidence: float | None = None
     answerable: bool | None = None
     timings: Mapping[str, float] = field(default_factory=dict)
+    # The embedding space's fingerprint and the query's vector in it, for the log: no part of what was found.
+    question: tuple[str, FloatArray] | None = field(default=None, repr=False, compare=False)
 
     @overload
     def __getitem__(self, index: int) -> Hit: ...

@@ -14,6 +14,7 @@ from typing import Any
 
 import platformdirs
 
+from vstore.config import SLOW_SEARCH_MS
 from vstore.errors import ConfigError
 from vstore.paths import expanded
 from vstore.types import DEFAULT_COLLECTION
@@ -42,7 +43,13 @@ KEYS = (
     Key("collection", "VSTORE_COLLECTION", "collection that new documents go to"),
     Key("threads", "VSTORE_THREADS", "threads of the embedding model; 0 for all cores", int),
     Key("models", "VSTORE_MODELS", "folder where downloaded models are kept"),
+    Key("log", "VSTORE_LOG", "whether queries are kept in the store, on or off", bool),
+    Key("metrics", "VSTORE_METRICS", "whether searches are counted and timed in the store, on or off", bool),
+    Key("slow_ms", "VSTORE_SLOW_MS", "milliseconds after which a search is kept as slow; 0 for never", int),
 )
+
+_WANTED = {str: "a text", int: "a whole number", bool: "on or off"}
+_SWITCH = {"on": True, "true": True, "1": True, "off": False, "false": False, "0": False}
 
 
 def config_path() -> Path:
@@ -59,6 +66,9 @@ def defaults() -> dict[str, Any]:
         "collection": DEFAULT_COLLECTION,
         "threads": 0,
         "models": str(Path(platformdirs.user_cache_dir("vstore")) / "models"),
+        "log": True,
+        "metrics": True,
+        "slow_ms": SLOW_SEARCH_MS,
     }
 
 
@@ -71,6 +81,9 @@ class Settings:
     collection: str
     threads: int
     models: Path
+    log: bool
+    metrics: bool
+    slow_ms: int
     sources: Mapping[str, str]
 
     def to_dict(self) -> dict[str, Any]:
@@ -103,6 +116,9 @@ def load(db: str | None = None) -> Settings:
         collection=values["collection"],
         threads=values["threads"],
         models=expanded(values["models"]),
+        log=values["log"],
+        metrics=values["metrics"],
+        slow_ms=values["slow_ms"],
         sources=sources,
     )
 
@@ -153,7 +169,12 @@ def parse(name: str, text: str) -> Any:
     """A setting's value from text. Raises ConfigError when the text does not fit."""
     if not text.strip():
         raise ConfigError(f"{name} is empty; give it a value, or remove it with: vstore config unset {name}")
-    if key(name).kind is not int:
+    kind = key(name).kind
+    if kind is bool and text.lower() in _SWITCH:
+        return _SWITCH[text.lower()]
+    if kind is bool:
+        raise ConfigError(f"{name} is on or off, not {text!r}")
+    if kind is not int:
         return text
     try:
         number = int(text)
@@ -167,9 +188,8 @@ def parse(name: str, text: str) -> Any:
 def _parse_from(source: str, name: str, value: Any) -> Any:
     """`parse` for a text or a TOML value; the error says where it stands."""
     try:
-        if not isinstance(value, (str, key(name).kind)) or isinstance(value, bool):
-            wanted = "a whole number" if key(name).kind is int else "a text"
-            raise ConfigError(f"{name} is {wanted}, not {value!r}")
+        if type(value) not in (str, key(name).kind):  # not isinstance(), which takes True for a whole number
+            raise ConfigError(f"{name} is {_WANTED[key(name).kind]}, not {value!r}")
         return parse(name, str(value))
     except ConfigError as error:
         raise ConfigError(f"{source}: {error}") from error

@@ -22,6 +22,8 @@ from vstore.paths import expanded, file_uri, is_unicode
 from vstore.results import Content, Results
 from vstore.search import pipeline as searching
 from vstore.search.confidence import FITTED
+from vstore.search.journal import Journal
+from vstore.searches import SearchStatistics
 from vstore.types import DEFAULT_COLLECTION, Embedder, Mode, Query, Scope, Span, Statistics, StoredDocument
 
 
@@ -44,18 +46,22 @@ class Store:
         *,
         create: bool = True,
         threads: int | None = None,
+        log: bool | None = None,
+        metrics: bool | None = None,
         progress: Callable[[str, int, int | None], None] | None = None,
     ) -> None:
         """Open the store at `path`, or make it.
 
         `embedder` is an object (see `vstore.Embedder`), a registered model's name or a model folder; None takes the
         model the store was made with, and for a new store the configured one. `threads` limits the model's (None: as
+        configured). `log` and `metrics` say whether queries and figures of searches are kept in the file (None: as
         configured). `progress(source, done, total)` is told about the model's download, in bytes.
 
         Raises NotFoundError without a file and `create=False`, NotAStoreError or NewerStoreError for files that are
         not for this vstore; those are left as they are.
         """
         self._index = SqliteIndex(Path(path), create=create)
+        self._journal = Journal(self._index, log, metrics)
         self._given = embedder
         self._threads = threads
         self._progress = progress
@@ -75,6 +81,7 @@ class Store:
 
     def close(self) -> None:
         """Close the file. Closing twice does no harm."""
+        self._journal.flush()
         self._index.close()
 
     @property
@@ -137,11 +144,12 @@ class Store:
         return self._find(document.collection, document.uri)
 
     def forget(self, target: str | Path, *, collection: str | None = None) -> list[StoredDocument]:
-        """Remove documents with their text, keywords and vectors; returns what was removed.
+        """Remove documents with their text, keywords, vectors and logged mentions; returns what was removed.
 
         `target` as in `find`. Raises NotFoundError when it names nothing.
         """
         found = self.find(target, collection=collection)
+        self._journal.settle()  # or a query that is part of the text would be written when the text is gone
         with self._index.bulk():
             for document in found:
                 self._index.forget(document.collection, document.uri)
@@ -176,10 +184,13 @@ class Store:
         the hit's "section" (all chunks under the same heading), up to `context_tokens` for all hits together.
         Raises QueryError, FilterError, SpaceMismatchError, and ModelError when a dense search has no model.
         """
-        scope = _scope(collection, where, tags, since, until)
-        stages = tuple(name for name, on in (("diversity", diversity), ("collapse", collapse)) if on)
-        asked = Query(query, k, mode, fusion, scope, stages, context, context_tokens)
-        return searching.search(self._index, self._search_embedder, asked, explain=explain)
+        with self._journal.failures():
+            scope = _scope(collection, where, tags, since, until)
+            stages = tuple(name for name, on in (("diversity", diversity), ("collapse", collapse)) if on)
+            asked = Query(query, k, mode, fusion, scope, stages, context, context_tokens)
+            results = searching.search(self._index, self._search_embedder, asked, explain=explain)
+        self._journal.note(asked, results)
+        return results
 
     def get(self, target: str | Path | int, *, collection: str | None = None) -> Content:
         """A document's whole text by its uri or path, or one chunk by its id. Raises NotFoundError."""
@@ -229,6 +240,16 @@ class Store:
         """How much is in the store."""
         with self._index.snapshot() as snapshot:
             return snapshot.statistics()
+
+    def search_stats(self) -> SearchStatistics:
+        """What searches of this store were like so far: how many, in which modes, how fast, the slow ones."""
+        self._journal.flush()
+        return self._index.search_statistics()
+
+    def erase_searches(self) -> None:
+        """Erase what searches left behind: all figures, slow queries, and the log of queries."""
+        self._journal.drop()
+        self._index.erase_searches()
 
     # --- parts --------------------------------------------------------------------------------------------------------
 

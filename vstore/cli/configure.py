@@ -24,7 +24,7 @@ def list_(context: Context, as_json: bool) -> None:
         emit_json(values)
         return
     for name, entry in values.items():
-        click.echo(f"{name} = {entry['value']}  ({entry['source']}; {entry['meaning']})")
+        click.echo(f"{name} = {shown(entry['value'])}  ({entry['source']}; {entry['meaning']})")
 
 
 @config.command("get")
@@ -33,7 +33,7 @@ def list_(context: Context, as_json: bool) -> None:
 def get(context: Context, name: str) -> None:
     """Show one setting's value."""
     settings.key(name)
-    click.echo(context.settings.to_dict()[name]["value"])
+    click.echo(shown(context.settings.to_dict()[name]["value"]))
 
 
 @config.command("set")
@@ -55,3 +55,10 @@ def unset(name: str) -> None:
 def path() -> None:
     """Show where the configuration file is."""
     click.echo(settings.config_path())
+
+
+def shown(value: str | int) -> str:
+    """A value as one would write it."""
+    if isinstance(value, bool):
+        return "on" if value else "off"
+    return str(value)

@@ -34,7 +34,11 @@ def demo(context: Context) -> None:
 
     path = Path(context.db) if context.db else fresh_store()
     progress = DownloadProgress(context.quiet)
-    with Store(path, progress=progress) as store, corpus_folder() as folder, AddProgress(context.quiet) as adding:
+    with (
+        Store(path, log=False, metrics=False, progress=progress) as store,  # these are not its user's questions
+        corpus_folder() as folder,
+        AddProgress(context.quiet) as adding,
+    ):
         click.echo(f"Adding the sample documents in {folder}")
         print_report(store.add(folder, collection="demo", progress=adding), verbose=context.verbose)
         for number, query in enumerate(DEMO_QUERIES, start=1):

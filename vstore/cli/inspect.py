@@ -10,6 +10,7 @@ import click
 from vstore import config
 from vstore.cli.context import Context, conjunction, filter_options, json_option, pass_context
 from vstore.cli.output import emit_json, print_documents, printable
+from vstore.cli.searches import print_searches
 from vstore.errors import NotFoundError
 
 
@@ -82,10 +83,18 @@ def forget(context: Context, target: str, collection: str | None, dry_run: bool,
 
 
 @click.command()
+@click.option("--search", "searches", is_flag=True, help="Show how its searches went instead, and the slow ones.")
+@click.option("--reset", is_flag=True, help="With --search: erase these figures and all logged queries.")
+@click.option("-y", "--yes", is_flag=True, help="Do not ask.")
 @json_option
 @pass_context
-def stats(context: Context, as_json: bool) -> None:
+def stats(context: Context, searches: bool, reset: bool, yes: bool, as_json: bool) -> None:
     """Show how much is in the store."""
+    if reset and not searches:
+        raise click.UsageError("--reset goes with --search")
+    if searches:
+        search_stats(context, reset=reset, yes=yes, as_json=as_json)
+        return
     with context.store() as store:
         found = store.stats()
         size = store.path.stat().st_size
@@ -105,3 +114,19 @@ def stats(context: Context, as_json: bool) -> None:
         click.echo(
             f"model        {found.space.model}, {found.space.dimension} dimensions ({found.space.fingerprint[:12]})"
         )
+
+
+def search_stats(context: Context, *, reset: bool, yes: bool, as_json: bool) -> None:
+    """Show what searches left behind, or erase it."""
+    with context.store() as store:
+        found = store.search_stats()
+        if reset:
+            if not yes:
+                question = f"Erase the figures of {found.searches:,} searches and {found.logged:,} logged queries?"
+                click.confirm(question, abort=True, err=True)
+            store.erase_searches()
+            found = store.search_stats()
+    if as_json:
+        emit_json(found.to_dict())
+    else:
+        print_searches(found)

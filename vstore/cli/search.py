@@ -79,9 +79,10 @@ def search(
             context=context_,
             context_tokens=context_tokens,
         )
-    if as_json:
-        emit_json(results.to_dict())
-    else:
-        print_results(results, explain=explain)
+        # Before the store is closed: nobody shall wait for the search being noted in the file.
+        if as_json:
+            emit_json(results.to_dict())
+        else:
+            print_results(results, explain=explain)
     if context.verbose:
         click.echo(", ".join(f"{stage} {ms:.1f} ms" for stage, ms in results.timings.items()), err=True)

@@ -245,6 +245,21 @@ class Database:
             self._keep_log_small(connection)
 
     @contextmanager
+    def write_in_passing(self) -> Iterator[apsw.Connection]:
+        """`write` for what may be lost: it hardly waits for other writers, and not for the disk."""
+        connection = self.connection()
+        with translated(self.path):
+            ((synchronous,),) = run(connection, "PRAGMA synchronous")  # less than FULL inside `bulk`
+            connection.set_busy_timeout(config.JOURNAL_BUSY_MS)
+            run(connection, "PRAGMA synchronous = NORMAL")
+            try:
+                with self.write():
+                    yield connection
+            finally:
+                run(connection, f"PRAGMA synchronous = {synchronous}")
+                connection.set_busy_timeout(config.BUSY_TIMEOUT_MS)
+
+    @contextmanager
     def bulk(self) -> Iterator[None]:
         """Commits inside wait for the disk only at the end: a power loss before may undo the last ones, whole."""
         connection = self.connection()

@@ -10,11 +10,12 @@ from typing import TYPE_CHECKING
 import apsw
 
 from vstore.calibration import Calibration
-from vstore.db import bm25, documents, lexical, spaces, statistics, terms, vectors
+from vstore.db import bm25, documents, journal, lexical, spaces, statistics, terms, vectors
 from vstore.db.analysis import tokenizer
 from vstore.db.connection import Database
 from vstore.db.migrate import latest, migrate
 from vstore.errors import SpaceMismatchError
+from vstore.searches import Note, SearchStatistics
 from vstore.types import (
     Background,
     Chunk,
@@ -162,7 +163,23 @@ class SqliteIndex:
     def forget(self, collection: str, uri: str) -> int:
         """See `Index.forget`."""
         with self._database.write() as connection:
+            journal.erase_mentions(connection, collection, uri)
             return documents.forget(connection, collection, uri)
+
+    def record(self, notes: Sequence[Note]) -> None:
+        """Add notes of searches, all or none. Raises StoreError rather than waiting for other writers."""
+        with self._database.write_in_passing() as connection:
+            journal.record(connection, notes)
+
+    def search_statistics(self) -> SearchStatistics:
+        """What the notes of searches add up to."""
+        with self._database.read() as connection:
+            return journal.collect(connection)
+
+    def erase_searches(self) -> None:
+        """Erase everything that searches have left in the file, the log of queries included."""
+        with self._database.write() as connection:
+            journal.erase(connection)
 
     def close(self) -> None:
         """Close the file. Closing twice does no harm."""

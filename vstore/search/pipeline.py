@@ -49,7 +49,8 @@ def search(index: Index, embedder: Callable[[], Embedder], query: Query, *, expl
             if query.context:
                 with _timed(timings, "context"):
                     hits = expand(snapshot, hits, query.context, query.context_tokens, counter(model))
-    results = Results(query.text, hits, mode, query.fusion, degraded, timings=timings)
+    compared = question if space else None
+    results = Results(query.text, hits, mode, query.fusion, degraded, timings=timings, question=compared)
     judged_ids = [candidate.chunk_id for candidate in candidates[: max(query.k, config.SHOWN)]]
     return _judged(results, space, evidence, judged_ids)
 
