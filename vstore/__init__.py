@@ -12,19 +12,38 @@ if TYPE_CHECKING:
     from vstore.errors import VstoreError
     from vstore.ingest.report import AddReport
     from vstore.results import Hit, Results
+    from vstore.search.optional import Frequency, History, Recency
+    from vstore.search.rerank import Rerank, Scorer
     from vstore.store import Store
     from vstore.types import Embedder
 
 _HOMES = {
     "AddReport": "vstore.ingest.report",
     "Embedder": "vstore.types",
+    "Frequency": "vstore.search.optional",
+    "History": "vstore.search.optional",
     "Hit": "vstore.results",
+    "Recency": "vstore.search.optional",
+    "Rerank": "vstore.search.rerank",
     "Results": "vstore.results",
+    "Scorer": "vstore.search.rerank",
     "Store": "vstore.store",
     "VstoreError": "vstore.errors",
 }
 
-__all__ = ["AddReport", "Embedder", "Hit", "Results", "Store", "VstoreError"]
+__all__ = [
+    "AddReport",
+    "Embedder",
+    "Frequency",
+    "History",
+    "Hit",
+    "Recency",
+    "Rerank",
+    "Results",
+    "Scorer",
+    "Store",
+    "VstoreError",
+]
 
 
 def __getattr__(name: str) -> Any:

@@ -111,6 +111,13 @@ IDF_LONG_QUERY_LEXICAL: Final = 0.1  # share of the keyword leg for those
 IDF_DEFAULT_LEXICAL: Final = 0.4  # share of the keyword leg when there is no term or hardly a chunk to judge by
 IDF_LEXICAL_RANGE: Final = (0.1, 0.6)  # shares of the keyword leg for the commonest and for the rarest terms
 IDF_STEEPNESS: Final = 2.0  # of the logistic curve between them, per unit of mean IDF (natural logarithm)
+STAGE_WEIGHT: Final = 0.25  # of the way from the SHOWN-th score to the first: two or three places
+RECENCY_HALF_LIFE_DAYS: Final = 30.0  # days; notes of this month against those of the last
+HISTORY_COSINE: Final = 0.7  # between two questions; one in ten of Cranfield has such a neighbour, at 0.5 one in two
+HISTORY_QUERIES: Final = 5  # past queries that a search learns from: with their ten answers half of POOL_DEPTH
+RERANK_DEPTH: Final = (
+    50  # candidates a reranker reads; a cross-encoder as large as the default model takes 2 s for them
+)
 
 # --- what searches leave behind ---------------------------------------------------------------------------------------
 

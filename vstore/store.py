@@ -24,6 +24,7 @@ from vstore.search import pipeline as searching
 from vstore.search.confidence import FITTED
 from vstore.search.journal import Journal
 from vstore.searches import SearchStatistics
+from vstore.search.stages import Stage
 from vstore.types import DEFAULT_COLLECTION, Embedder, Mode, Query, Scope, Span, Statistics, StoredDocument
 
 
@@ -174,6 +175,7 @@ class Store:
         collapse: bool = True,
         context: Span = 0,
         context_tokens: int = config.CONTEXT_TOKENS,
+        stages: Sequence[Stage] = (),
     ) -> Results:
         """The best `min(k, matching)` chunks, best first.
 
@@ -182,13 +184,14 @@ class Store:
         `diversity` spreads out the chunks of a document that crowds the first places, `collapse` moves near-copies
         from other documents behind the rest. `context` fills `hit.context` with that many chunks on each side, or with
         the hit's "section" (all chunks under the same heading), up to `context_tokens` for all hits together.
+        `stages` are optional ones, applied in this order: `vstore.Recency`, `Frequency`, `History`, `Rerank`.
         Raises QueryError, FilterError, SpaceMismatchError, and ModelError when a dense search has no model.
         """
         with self._journal.failures():
             scope = _scope(collection, where, tags, since, until)
-            stages = tuple(name for name, on in (("diversity", diversity), ("collapse", collapse)) if on)
-            asked = Query(query, k, mode, fusion, scope, stages, context, context_tokens)
-            results = searching.search(self._index, self._search_embedder, asked, explain=explain)
+            built_in = tuple(name for name, on in (("diversity", diversity), ("collapse", collapse)) if on)
+            asked = Query(query, k, mode, fusion, scope, built_in, context, context_tokens)
+            results = searching.search(self._index, self._search_embedder, asked, stages=stages, explain=explain)
         self._journal.note(asked, results)
         return results
 

@@ -297,6 +297,14 @@ class Background:
     deviation: float
 
 
+@dataclass(frozen=True, slots=True)
+class PastQuery:
+    """A logged query that resembles another one: their cosine, and the chunks it was answered with, by rank from 1."""
+
+    cosine: float
+    answers: Mapping[int, int]
+
+
 # --- storage ----------------------------------------------------------------------------------------------------------
 
 
@@ -340,6 +348,12 @@ class Snapshot(Protocol):
 
     def matched(self, terms: Sequence[Term], chunk_ids: Sequence[int]) -> dict[int, tuple[str, ...]]:
         """For each chunk the texts of those terms that occur in it."""
+
+    def answered(self, chunk_ids: Sequence[int], text: str) -> dict[int, int]:
+        """How often these chunks were among the answers of logged queries other than `text`; never: left out."""
+
+    def past_queries(self, vector: FloatArray, text: str, scope: Scope) -> list[PastQuery]:
+        """The logged queries closest to `vector` (HISTORY_COSINE or more), `text` left out; their answers in scope."""
 
     def documents(self, scope: Scope, limit: int) -> list[StoredDocument]:
         """Documents in scope, the most recently changed first."""

@@ -91,7 +91,7 @@ def why(hit: Hit) -> str:
     for part in hit.why:
         place = f" #{part.rank}" if part.rank is not None else ""
         raw = f" ({part.raw:.3f})" if part.raw is not None else ""
-        parts.append(f"{LEGS.get(part.source, part.source)}{place}{raw} +{part.points:.4f}")
+        parts.append(f"{LEGS.get(part.source, part.source)}{place}{raw} {part.points:+.4f}")
     words = f"; words: {', '.join(hit.matched)}" if hit.matched else "; no word in common"
     return printable(" ".join(parts) + words)
 

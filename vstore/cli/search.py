@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from vstore import config
 from vstore.cli.context import Context, conjunction, filter_options, json_option, pass_context, text_or_stdin
 from vstore.cli.output import emit_json, print_results
+
+if TYPE_CHECKING:
+    from vstore.search.stages import Stage
 
 
 def span(text: str) -> int | str:
@@ -40,6 +43,11 @@ def span(text: str) -> int | str:
 )
 @click.option("--no-diversity", is_flag=True, help="Let one document fill the first places.")
 @click.option("--no-collapse", is_flag=True, help="Leave near-copies from other documents where they are.")
+@click.option(
+    "--recency", metavar="DAYS", type=float, help="Favour newer documents, by half as much for each DAYS of age."
+)
+@click.option("--frequency", is_flag=True, help="Favour what was often found for other queries.")
+@click.option("--history", is_flag=True, help="Favour, and recall, what was found for similar queries.")
 @click.option("--explain", is_flag=True, help="Show how each score came about.")
 @json_option
 @pass_context
@@ -58,6 +66,9 @@ def search(
     context_tokens: int,
     no_diversity: bool,
     no_collapse: bool,
+    recency: float | None,
+    frequency: bool,
+    history: bool,
     explain: bool,
     as_json: bool,
 ) -> None:
@@ -78,6 +89,7 @@ def search(
             collapse=not no_collapse,
             context=context_,
             context_tokens=context_tokens,
+            stages=_stages(recency, frequency, history),
         )
         # Before the store is closed: nobody shall wait for the search being noted in the file.
         if as_json:
@@ -86,3 +98,15 @@ def search(
             print_results(results, explain=explain)
     if context.verbose:
         click.echo(", ".join(f"{stage} {ms:.1f} ms" for stage, ms in results.timings.items()), err=True)
+
+
+def _stages(recency: float | None, frequency: bool, history: bool) -> list[Stage]:
+    """The optional stages that were asked for: first the one that adds candidates."""
+    from vstore.search.optional import Frequency, History, Recency  # here, because it loads numpy
+
+    stages: list[Stage] = [History()] if history else []
+    if frequency:
+        stages.append(Frequency())
+    if recency is not None:
+        stages.append(Recency(recency))
+    return stages

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 import apsw
 
 from vstore.calibration import Calibration
-from vstore.db import bm25, documents, journal, lexical, spaces, statistics, terms, vectors
+from vstore.db import bm25, documents, history, journal, lexical, spaces, statistics, terms, vectors
 from vstore.db.analysis import tokenizer
 from vstore.db.connection import Database
 from vstore.db.migrate import latest, migrate
@@ -20,6 +20,7 @@ from vstore.types import (
     Background,
     Chunk,
     Document,
+    PastQuery,
     Ranking,
     Scope,
     Space,
@@ -84,6 +85,14 @@ class SqliteSnapshot:
     def matched(self, terms_: Sequence[Term], chunk_ids: Sequence[int]) -> dict[int, tuple[str, ...]]:
         """See `Snapshot.matched`."""
         return terms.matched(self._connection, terms_, chunk_ids)
+
+    def answered(self, chunk_ids: Sequence[int], text: str) -> dict[int, int]:
+        """See `Snapshot.answered`."""
+        return history.answered(self._connection, chunk_ids, text)
+
+    def past_queries(self, vector: FloatArray, text: str, scope: Scope) -> list[PastQuery]:
+        """See `Snapshot.past_queries`."""
+        return history.past_queries(self._connection, self.space, vector, text, scope) if self.space else []
 
     def documents(self, scope: Scope, limit: int) -> list[StoredDocument]:
         """See `Snapshot.documents`."""

@@ -1,4 +1,7 @@
-"""Search, in order: embed -> retrieve by keyword and by meaning -> fuse -> stages -> fetch the best k -> context."""
+"""Search, in order: embed -> retrieve by keyword and by meaning -> fuse -> stages -> fetch the best k -> context.
+
+Stages that the caller passes come before those that are built in.
+"""
 
 from __future__ import annotations
 
@@ -11,9 +14,9 @@ from typing import TYPE_CHECKING
 from vstore import config
 from vstore.errors import ModelError, QueryError
 from vstore.results import Hit, Results
-from vstore.search import confidence, fuse
+from vstore.search import confidence, fuse, optional
 from vstore.search.context import counter, expand
-from vstore.search.stages import STAGES, Facts, crowded
+from vstore.search.stages import STAGES, Facts, Stage, crowded
 from vstore.types import Candidate, Embedder, Index, Mode, Query, Ranking, Scope, Snapshot, Space, Term
 
 if TYPE_CHECKING:
@@ -24,7 +27,14 @@ if TYPE_CHECKING:
 MODES: tuple[Mode, ...] = ("hybrid", "dense", "lexical")
 
 
-def search(index: Index, embedder: Callable[[], Embedder], query: Query, *, explain: bool = False) -> Results:
+def search(
+    index: Index,
+    embedder: Callable[[], Embedder],
+    query: Query,
+    *,
+    stages: Sequence[Stage] = (),
+    explain: bool = False,
+) -> Results:
     """The best `min(query.k, matching)` chunks, all read from one snapshot.
 
     A hybrid search without a model is served by keywords alone and says so in `degraded`. Raises QueryError for a
@@ -32,6 +42,8 @@ def search(index: Index, embedder: Callable[[], Embedder], query: Query, *, expl
     a dense search has no model.
     """
     check(query)
+    optional.check(stages)
+    remarks: tuple[str, ...] = ()
     timings: dict[str, float] = {}
     with _timed(timings, "total"):
         with _timed(timings, "embed"):
@@ -40,6 +52,10 @@ def search(index: Index, embedder: Callable[[], Embedder], query: Query, *, expl
             with _timed(timings, "terms"):
                 terms = snapshot.terms(query.text) if mode != "dense" or explain else ()
             evidence, candidates = rank(snapshot, query, mode, terms, question, timings)
+            if stages:
+                with _timed(timings, "optional"):
+                    vector = question[1] if question else None
+                    candidates, remarks = optional.apply(snapshot, query, vector, candidates, stages)
             if query.stages:
                 with _timed(timings, "stages"):
                     candidates = _staged(snapshot, candidates, query.stages)
@@ -50,7 +66,7 @@ def search(index: Index, embedder: Callable[[], Embedder], query: Query, *, expl
                 with _timed(timings, "context"):
                     hits = expand(snapshot, hits, query.context, query.context_tokens, counter(model))
     compared = question if space else None
-    results = Results(query.text, hits, mode, query.fusion, degraded, timings=timings, question=compared)
+    results = Results(query.text, hits, mode, query.fusion, degraded, remarks, timings=timings, question=compared)
     judged_ids = [candidate.chunk_id for candidate in candidates[: max(query.k, config.SHOWN)]]
     return _judged(results, space, evidence, judged_ids)
 

@@ -1,8 +1,8 @@
-"""Stages between fusion and the results: pure functions behind one signature, listed in STAGES.
+"""Stages between fusion and the results: pure functions behind one signature; those listed in STAGES are built in.
 
-A stage only moves candidates back; it drops none, so that the list is never shorter for it. It looks at the first
-POOL_DEPTH candidates whatever k is, so that up to there a larger k continues the list of a smaller one, and it acts
-only when the first SHOWN of them need it.
+A stage drops no candidate, so that the list is never shorter for it. It looks at the first POOL_DEPTH candidates
+whatever k is, so that up to there a larger k continues the list of a smaller one. The built-in ones only move
+candidates back, and act only when the first SHOWN of them need it.
 """
 
 from __future__ import annotations
@@ -10,13 +10,14 @@ from __future__ import annotations
 import re
 from collections import Counter, defaultdict
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING
+from dataclasses import dataclass, field, replace
+from datetime import datetime
+from typing import TYPE_CHECKING, Protocol, runtime_checkable
 
 import numpy as np
 
 from vstore import config
-from vstore.types import Candidate, StoredChunk
+from vstore.types import Candidate, PastQuery, Query, Snapshot, StoredChunk
 
 if TYPE_CHECKING:
     from vstore.types import FloatArray
@@ -24,13 +25,37 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class Facts:
-    """What stages may look at: chunks and vectors, float32 (dimension,), of the first candidates, by chunk id."""
+    """What stages may look at: chunks and vectors, float32 (dimension,), of the first candidates, by chunk id.
 
-    chunks: Mapping[int, StoredChunk]
-    vectors: Mapping[int, FloatArray]
+    Optional stages also look at the query's text, the time, how often each candidate was an answer before, and past
+    queries like this one. `remark` says why there was nothing to read for a stage, which then does nothing.
+    """
+
+    chunks: Mapping[int, StoredChunk] = field(default_factory=dict)
+    vectors: Mapping[int, FloatArray] = field(default_factory=dict)
+    query: str = ""
+    now: datetime | None = None
+    answered: Mapping[int, int] = field(default_factory=dict)
+    past: Sequence[PastQuery] = ()
+    remark: str | None = None
 
 
-Stage = Callable[[list[Candidate], Facts], list[Candidate]]
+Step = Callable[[list[Candidate], Facts], list[Candidate]]
+
+
+@runtime_checkable
+class Stage(Protocol):
+    """A step that a caller may ask for. It reads its facts itself, so that a search without it reads nothing for it."""
+
+    @property
+    def name(self) -> str:
+        """The source of the contributions it adds."""
+
+    def read(self, snapshot: Snapshot, query: Query, vector: FloatArray | None, chunk_ids: Sequence[int]) -> Facts:
+        """The facts it needs about the first candidates; `vector` is the query's, or None in a search by keywords."""
+
+    def __call__(self, candidates: list[Candidate], facts: Facts) -> list[Candidate]:
+        """The candidates, best first again, each score changed by a contribution alone; no one is dropped."""
 
 
 def crowded(candidates: list[Candidate], facts: Facts) -> bool:
@@ -164,4 +189,4 @@ def _cosines(head: Sequence[Candidate], facts: Facts) -> FloatArray:
     return cosines
 
 
-STAGES: dict[str, Stage] = {"diversity": diversify, "collapse": collapse}  # in the order they act
+STAGES: dict[str, Step] = {"diversity": diversify, "collapse": collapse}  # in the order they act

@@ -1,0 +1,60 @@
+"""What the query log knows: how often a chunk was an answer, and past queries that resemble a new one.
+
+Both leave out the text that is being asked, so that asking again does not confirm what was answered before.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+import apsw
+
+from vstore import config
+from vstore.db.connection import run
+from vstore.db.scope import compile_scope
+from vstore.db.vectors import to_blob
+from vstore.types import PastQuery, Scope, Space
+
+if TYPE_CHECKING:
+    from vstore.types import FloatArray
+
+_ANOTHER = "trim(q.text) <> trim(?) COLLATE NOCASE"
+
+
+def answered(connection: apsw.Connection, chunk_ids: Sequence[int], text: str) -> dict[int, int]:
+    """See `Snapshot.answered`."""
+    sql = (
+        "SELECT a.chunk_id, sum(q.times) FROM answers AS a JOIN queries AS q ON q.id = a.query "
+        f"WHERE a.chunk_id IN (SELECT value FROM json_each(?)) AND {_ANOTHER} GROUP BY a.chunk_id"
+    )
+    return dict(run(connection, sql, (json.dumps(list(chunk_ids)), text)))
+
+
+def past_queries(
+    connection: apsw.Connection, space: Space, vector: FloatArray, text: str, scope: Scope
+) -> list[PastQuery]:
+    """See `Snapshot.past_queries`; the HISTORY_QUERIES closest, best first, of those that have an answer in scope."""
+    condition, values = compile_scope(scope) or ("1", ())
+    in_scope = (
+        "SELECT a.query, a.rank, a.chunk_id FROM answers AS a JOIN chunks AS c ON c.id = a.chunk_id "
+        f"JOIN documents AS d ON d.id = c.document_id WHERE {condition}"
+    )
+    close = (
+        "SELECT q.id, 1.0 - vec_distance_cosine(q.vector, ?) AS cosine FROM queries AS q "
+        f"WHERE q.space = ? AND {_ANOTHER}"
+    )
+    sql = (
+        f"WITH known AS ({in_scope}), near AS (SELECT id, cosine FROM ({close}) WHERE cosine >= ? "
+        "AND id IN (SELECT query FROM known) ORDER BY cosine DESC, id LIMIT ?) "
+        "SELECT near.id, near.cosine, known.chunk_id, known.rank FROM near JOIN known ON known.query = near.id "
+        "ORDER BY near.cosine DESC, near.id, known.rank"
+    )
+    bound = (*values, to_blob(vector, space.dimension), space.number, text, config.HISTORY_COSINE)
+    cosines: dict[int, float] = {}
+    answers: dict[int, dict[int, int]] = {}
+    for query, cosine, chunk_id, rank in run(connection, sql, (*bound, config.HISTORY_QUERIES)):
+        cosines[query] = cosine
+        answers.setdefault(query, {})[chunk_id] = rank
+    return [PastQuery(cosine, answers[query]) for query, cosine in cosines.items()]
