@@ -91,6 +91,17 @@ def test_the_readme_python_session_runs(workplace: Path, capsys: pytest.CaptureF
     assert (workplace / "memory.db").exists()
 
 
+@pytest.mark.usefixtures("minilm")
+def test_the_examples_of_optional_stages_run(workplace: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """The one around a package that vstore does not need is only compiled."""
+    page = (ROOT / "docs" / "how-search-works.md").read_text(encoding="utf-8")
+    toy, cross = blocks(page, "python")
+    compile(cross, "how-search-works.md", "exec")
+    exec(compile(toy, "how-search-works.md", "exec"), {"__name__": "page"})
+    assert capsys.readouterr().out == "We deploy on Fridays. rerank\n"
+    assert (workplace / "memory.db").exists()
+
+
 def test_the_readme_has_the_two_commands_on_its_first_screen() -> None:
     first_screen = "\n".join(README.splitlines()[:20])
     setup = [block.strip() for block in blocks(first_screen, "sh")]

@@ -55,3 +55,15 @@ def test_context_that_makes_no_sense_is_refused(context: str) -> None:
 def test_near_copies_are_named_unless_told_otherwise() -> None:
     assert "    near-copies: chunk 4" in run("gate").stdout.splitlines()
     assert "near-copies" not in run("gate", "--no-collapse").stdout
+
+
+def test_recency_is_shown_among_the_reasons() -> None:
+    assert "recency" not in run("gate", "--explain").stdout
+    assert "recency (1.000) +" in run("gate", "--recency", "30", "--explain").stdout
+    assert "half_life_days is a number above 0, not -1.0" in run("gate", "--recency", "-1").stderr
+
+
+def test_history_without_a_vector_says_so_and_frequency_without_a_log_changes_nothing() -> None:
+    plain, staged = run("gate"), run("gate", "--frequency", "--history")
+    assert staged.stdout == plain.stdout
+    assert "note: history did nothing" in staged.stderr
