@@ -23,6 +23,7 @@ from vstore.db.connection import Database, run
 from vstore.db.index import SqliteIndex
 from vstore.db.migrate import latest
 from vstore.errors import InputError, ModelDamagedError, QueryError
+from vstore.filters import conjunction
 from vstore.search import pipeline
 from vstore.search.fuse import FUSIONS
 from vstore.search.optional import spread
@@ -259,8 +260,7 @@ def test_past_queries_are_close_and_other_and_answered_in_scope(path: Path, inde
         (found,) = snapshot.past_queries(vector, "red green blue", Scope())
         assert found.cosine == pytest.approx(cosine, abs=1e-5)
         assert found.answers == {1: 1, 2: 2, 4: 3}
-        even = Query("q", 1, "hybrid", "rrf", Scope(("default",)))
-        assert snapshot.past_queries(vector, "red green blue", even.scope) == [found]
+        assert snapshot.past_queries(vector, "red green blue", Scope(("default",))) == [found]
         assert snapshot.past_queries(vector, "red green blue", Scope(("another",))) == []
 
 
@@ -273,6 +273,19 @@ def test_only_the_closest_past_queries_count(path: Path, index: SqliteIndex, mon
         found = snapshot.past_queries(TOY.embed_queries(["red"])[0], "red", Scope())
     assert [list(past.answers) for past in found] == [[3], [2]]
     assert found[0].cosine > found[1].cosine
+
+
+def test_a_past_query_without_an_answer_in_scope_takes_no_place(
+    path: Path, index: SqliteIndex, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(config, "HISTORY_QUERIES", 1)
+    monkeypatch.setattr(config, "HISTORY_COSINE", 0.3)
+    log(path, "red blue", [1, 3])
+    log(path, "red blue black", [3, 4])
+    even = Scope((), conjunction({"even": True}))
+    with index.snapshot() as snapshot:
+        (found,) = snapshot.past_queries(TOY.embed_queries(["red"])[0], "red", even)
+    assert found.answers == {4: 2}
 
 
 def test_an_empty_store_has_no_past(tmp_path: Path) -> None:

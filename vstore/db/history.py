@@ -37,24 +37,25 @@ def past_queries(
 ) -> list[PastQuery]:
     """See `Snapshot.past_queries`; the HISTORY_QUERIES closest, best first, of those that have an answer in scope."""
     condition, values = compile_scope(scope) or ("1", ())
-    in_scope = (
-        "SELECT a.query, a.rank, a.chunk_id FROM answers AS a JOIN chunks AS c ON c.id = a.chunk_id "
-        f"JOIN documents AS d ON d.id = c.document_id WHERE {condition}"
-    )
-    close = (
+    tables = "answers AS a JOIN chunks AS c ON c.id = a.chunk_id JOIN documents AS d ON d.id = c.document_id"
+    in_scope = f"{tables} WHERE a.query = near.id AND ({condition})"
+    others = (
         "SELECT q.id, 1.0 - vec_distance_cosine(q.vector, ?) AS cosine FROM queries AS q "
         f"WHERE q.space = ? AND {_ANOTHER}"
     )
-    sql = (
-        f"WITH known AS ({in_scope}), near AS (SELECT id, cosine FROM ({close}) WHERE cosine >= ? "
-        "AND id IN (SELECT query FROM known) ORDER BY cosine DESC, id LIMIT ?) "
-        "SELECT near.id, near.cosine, known.chunk_id, known.rank FROM near JOIN known ON known.query = near.id "
-        "ORDER BY near.cosine DESC, near.id, known.rank"
+    closest = (
+        f"SELECT near.id, near.cosine FROM ({others}) AS near WHERE near.cosine >= ? "
+        f"AND EXISTS (SELECT 1 FROM {in_scope}) ORDER BY near.cosine DESC, near.id LIMIT ?"
     )
-    bound = (*values, to_blob(vector, space.dimension), space.number, text, config.HISTORY_COSINE)
+    sql = (
+        f"SELECT near.id, near.cosine, a.chunk_id, a.rank FROM ({closest}) AS near, {in_scope} "
+        "ORDER BY near.cosine DESC, near.id, a.rank"
+    )
+    query = (to_blob(vector, space.dimension), space.number, text)
+    bound = (*query, config.HISTORY_COSINE, *values, config.HISTORY_QUERIES, *values)
     cosines: dict[int, float] = {}
     answers: dict[int, dict[int, int]] = {}
-    for query, cosine, chunk_id, rank in run(connection, sql, (*bound, config.HISTORY_QUERIES)):
-        cosines[query] = cosine
-        answers.setdefault(query, {})[chunk_id] = rank
-    return [PastQuery(cosine, answers[query]) for query, cosine in cosines.items()]
+    for number, cosine, chunk_id, rank in run(connection, sql, bound):
+        cosines[number] = cosine
+        answers.setdefault(number, {})[chunk_id] = rank
+    return [PastQuery(cosine, answers[number]) for number, cosine in cosines.items()]
