@@ -23,8 +23,8 @@ from vstore.results import Content, Results
 from vstore.search import pipeline as searching
 from vstore.search.confidence import FITTED
 from vstore.search.journal import Journal
-from vstore.searches import SearchStatistics
 from vstore.search.stages import Stage
+from vstore.searches import SearchStatistics
 from vstore.types import DEFAULT_COLLECTION, Embedder, Mode, Query, Scope, Span, Statistics, StoredDocument
 
 
@@ -184,7 +184,7 @@ class Store:
         `diversity` spreads out the chunks of a document that crowds the first places, `collapse` moves near-copies
         from other documents behind the rest. `context` fills `hit.context` with that many chunks on each side, or with
         the hit's "section" (all chunks under the same heading), up to `context_tokens` for all hits together.
-        `stages` are optional ones, applied in this order: `vstore.Recency`, `Frequency`, `History`, `Rerank`.
+        `stages` are optional ones in the order they act: `vstore.Recency`, `Frequency`, `History` or `Rerank` objects.
         Raises QueryError, FilterError, SpaceMismatchError, and ModelError when a dense search has no model.
         """
         with self._journal.failures():
