@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from vstore.errors import VstoreError
     from vstore.ingest.report import AddReport
-    from vstore.results import Hit, Results
+    from vstore.results import Explanation, Hit, Results
     from vstore.search.optional import Frequency, History, Recency
     from vstore.search.rerank import Rerank, Scorer
     from vstore.store import Store
@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 _HOMES = {
     "AddReport": "vstore.ingest.report",
     "Embedder": "vstore.types",
+    "Explanation": "vstore.results",
     "Frequency": "vstore.search.optional",
     "History": "vstore.search.optional",
     "Hit": "vstore.results",
@@ -34,6 +35,7 @@ _HOMES = {
 __all__ = [
     "AddReport",
     "Embedder",
+    "Explanation",
     "Frequency",
     "History",
     "Hit",

@@ -118,6 +118,8 @@ HISTORY_QUERIES: Final = 5  # past queries that a search learns from: with their
 RERANK_DEPTH: Final = (
     50  # candidates a reranker reads; a cross-encoder as large as the default model takes 2 s for them
 )
+K_STEPS: Final = 16  # values of k tried, each as far as it must be, for an explanation; in 5,000 chunks 12 did
+REWORDING_WORDS: Final = 8  # words added to a query to bring a document back; a person adds no more
 
 # --- what searches leave behind ---------------------------------------------------------------------------------------
 

@@ -183,3 +183,23 @@ def conjunction(
     if not parts:
         return None
     return parts[0] if len(parts) == 1 else All(tuple(parts))
+
+
+def conjuncts(where: Mapping[str, Any] | None) -> list[dict[str, Any]]:
+    """The conditions that must all hold, each a filter of its own: `$and` and several operators on a field apart."""
+    parts: list[dict[str, Any]] = []
+    for key, value in (where or {}).items():
+        if key == "$and":
+            parts += [part for inner in value for part in conjuncts(inner)]
+        elif isinstance(value, Mapping) and not key.startswith("$"):
+            parts += [{key: {operator: operand}} for operator, operand in value.items()]
+        else:
+            parts.append({key: value})
+    return parts
+
+
+def joined(parts: Sequence[Mapping[str, Any]]) -> dict[str, Any] | None:
+    """One filter for which all of the parts must hold: the inverse of `conjuncts`; None without a part."""
+    if len(parts) <= 1:
+        return dict(parts[0]) if parts else None
+    return {"$and": [dict(part) for part in parts]}

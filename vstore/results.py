@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
+from datetime import date
 from typing import TYPE_CHECKING, Any, overload
 
 from vstore.types import Contribution, Mode, StoredChunk, StoredDocument
@@ -129,3 +130,114 @@ class Content:
         """Plain types only, ready for `json.dumps`."""
         place = {} if self.chunk is None else {"chunk_id": self.chunk.id, "heading": self.chunk.heading}
         return {"document": self.document.to_dict(), **place, "text": self.text}
+
+
+@dataclass(frozen=True, slots=True)
+class Standing:
+    """Where a chunk stands in one leg alone, all stages off.
+
+    `rank` counts all chunks in scope from 1; None when the leg does not rank it among the first MAX_K. `score` is its
+    BM25 or its cosine (None without a vector), `deviations` how many standard deviations a cosine lies above the
+    mean of the scope.
+    """
+
+    leg: str
+    rank: int | None
+    score: float | None
+    deviations: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Move:
+    """What a stage did to a chunk: its place before and after, from 1, and the chunk on whose account it moved.
+
+    For `collapse` that is the chunk it is a near-copy of, for any other stage the one that has its former place.
+    """
+
+    stage: str
+    before: int
+    after: int
+    behind: int
+
+
+@dataclass(frozen=True, slots=True)
+class Explanation:
+    """Why a search does or does not return a document, and the change to the search that brings it back.
+
+    `rank` is its rank among the results, None when it is lost. `lost` says where: "filters", "candidates" (no leg
+    offers it), "cut" (below the first k), or the name of a stage; `reason` says it in a sentence. `excluded_by` maps
+    options of the search to those of their conditions which the document fails.
+
+    `change` holds keyword arguments for `Store.search` to use in place of those given; with them the search was run
+    and had the document at `new_rank`. It is empty for a document that is found, and None when nothing helps.
+
+    `chunk` is the document's best chunk, the one that all further facts are about; when filters exclude it, they hold
+    for the search without those. `place` is its place among all candidates, from 1, and `score` its fused score (None
+    when it is no candidate), `bar` the score of the last result, None when there is none.
+    """
+
+    query: str
+    document: StoredDocument
+    chunk: StoredChunk
+    rank: int | None
+    lost: str | None
+    reason: str
+    excluded_by: Mapping[str, Any]
+    change: Mapping[str, Any] | None
+    new_rank: int | None
+    mode: Mode
+    fusion: str
+    degraded: str | None
+    standings: tuple[Standing, ...]
+    matched: tuple[str, ...]
+    missing: tuple[str, ...]
+    place: int | None
+    score: float | None
+    bar: float | None
+    moves: tuple[Move, ...] = ()
+
+    @property
+    def sentence(self) -> str:
+        """The reason and the change in one line."""
+        if self.change is None:
+            return f"{self.reason}; no change to the search was found that brings it back"
+        if not self.change:
+            return self.reason
+        arguments = ", ".join(f"{name}={value!r}" for name, value in self.change.items())
+        return f"{self.reason}; with {arguments} it is number {self.new_rank}"
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain types only, ready for `json.dumps`."""
+        chunk = self.chunk
+        place = {"chunk_id": chunk.id, "heading": chunk.heading, "start": chunk.start, "end": chunk.end}
+        return {
+            "query": self.query,
+            "document": self.document.to_dict(),
+            "chunk": {**place, "text": chunk.text},
+            "rank": self.rank,
+            "lost": self.lost,
+            "sentence": self.sentence,
+            "reason": self.reason,
+            "excluded_by": _plain(self.excluded_by),
+            "change": _plain(self.change),
+            "new_rank": self.new_rank,
+            "mode": self.mode,
+            "fusion": self.fusion,
+            "degraded": self.degraded,
+            "standings": [asdict(standing) for standing in self.standings],
+            "matched": list(self.matched),
+            "missing": list(self.missing),
+            "place": self.place,
+            "score": self.score,
+            "bar": self.bar,
+            "moves": [asdict(move) for move in self.moves],
+        }
+
+
+def _plain(value: Any) -> Any:
+    """The options of a search as JSON has them: sets and tuples as lists, dates as text."""
+    if isinstance(value, Mapping):
+        return {name: _plain(item) for name, item in value.items()}
+    if isinstance(value, (list, tuple, set, frozenset)):
+        return [_plain(item) for item in value]
+    return value.isoformat() if isinstance(value, date) else value

@@ -19,8 +19,9 @@ from vstore.ingest.chunk import Chunker
 from vstore.ingest.read import read_text
 from vstore.ingest.report import AddReport, Progress
 from vstore.paths import expanded, file_uri, is_unicode
-from vstore.results import Content, Results
+from vstore.results import Content, Explanation, Results
 from vstore.search import pipeline as searching
+from vstore.search import why as explaining
 from vstore.search.confidence import FITTED
 from vstore.search.journal import Journal
 from vstore.search.stages import Stage
@@ -188,12 +189,31 @@ class Store:
         Raises QueryError, FilterError, SpaceMismatchError, and ModelError when a dense search has no model.
         """
         with self._journal.failures():
-            scope = _scope(collection, where, tags, since, until)
-            built_in = tuple(name for name, on in (("diversity", diversity), ("collapse", collapse)) if on)
-            asked = Query(query, k, mode, fusion, scope, built_in, context, context_tokens)
+            filters = {"collection": collection, "where": where, "tags": tags, "since": since, "until": until}
+            asked = _asked(query, k, mode, fusion, diversity, collapse, context, context_tokens, **filters)
             results = searching.search(self._index, self._search_embedder, asked, stages=stages, explain=explain)
         self._journal.note(asked, results)
         return results
+
+    def why(
+        self,
+        query: str,
+        k: int = config.DEFAULT_K,
+        *,
+        uri: str | Path | None = None,
+        chunk_id: int | None = None,
+        **options: Any,
+    ) -> Explanation:
+        """Where a search loses a document (by its uri or path) or a chunk, and the change that brings it back.
+
+        `options` are those of `search`, `explain` aside. The change was tried before it is named. Raises what `search`
+        raises, and NotFoundError when there is no such document or chunk.
+        """
+        target = chunk_id if uri is None else self.find(uri)
+        if target is None or (uri is not None and chunk_id is not None):
+            raise InputError("name what to look for: a document by uri=... or a chunk by chunk_id=...")
+        options = {"query": query, "k": k, **options}
+        return explaining.why(self._index, self._search_embedder, _asked, options, target)
 
     def get(self, target: str | Path | int, *, collection: str | None = None) -> Content:
         """A document's whole text by its uri or path, or one chunk by its id. Raises NotFoundError."""
@@ -298,8 +318,24 @@ class Store:
             return self._model
 
 
+def _asked(
+    query: str,
+    k: int,
+    mode: Mode = "hybrid",
+    fusion: str = config.DEFAULT_FUSION,
+    diversity: bool = True,
+    collapse: bool = True,
+    context: Span = 0,
+    context_tokens: int = config.CONTEXT_TOKENS,
+    **filters: Any,
+) -> Query:
+    """The options of `search` as a Query."""
+    stages = tuple(name for name, on in (("diversity", diversity), ("collapse", collapse)) if on)
+    return Query(query, k, mode, fusion, _scope(**filters), stages, context, context_tokens)
+
+
 def _scope(
-    collection: str | Sequence[str] | None,
+    collection: str | Sequence[str] | None = None,
     where: Mapping[str, Any] | None = None,
     tags: Sequence[str] = (),
     since: Any = None,

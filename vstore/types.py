@@ -340,6 +340,9 @@ class Snapshot(Protocol):
     def chunks(self, chunk_ids: Sequence[int]) -> dict[int, StoredChunk]:
         """Chunks by id; ids that do not exist are left out."""
 
+    def chunk_ids(self, document_id: int) -> tuple[int, ...]:
+        """The chunks of a document in its order; none when there is no such document."""
+
     def neighbours(self, chunk_ids: Sequence[int], reach: int) -> dict[int, StoredChunk]:
         """These chunks and those up to `reach` places before or after one of them in its document, by id."""
 

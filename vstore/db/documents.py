@@ -66,6 +66,12 @@ def chunks(connection: apsw.Connection, chunk_ids: Sequence[int]) -> dict[int, S
     return _chunks(connection, "chunks AS c WHERE c.id IN (SELECT value FROM json_each(?))", chunk_ids)
 
 
+def chunk_ids(connection: apsw.Connection, document_id: int) -> tuple[int, ...]:
+    """See `Snapshot.chunk_ids`."""
+    rows = run(connection, "SELECT id FROM chunks WHERE document_id = ? ORDER BY ordinal", (document_id,))
+    return tuple(row[0] for row in rows)
+
+
 def neighbours(connection: apsw.Connection, chunk_ids: Sequence[int], reach: int) -> dict[int, StoredChunk]:
     """See `Snapshot.neighbours`."""
     source = (

@@ -74,6 +74,10 @@ class SqliteSnapshot:
         """See `Snapshot.chunks`."""
         return documents.chunks(self._connection, chunk_ids)
 
+    def chunk_ids(self, document_id: int) -> tuple[int, ...]:
+        """See `Snapshot.chunk_ids`."""
+        return documents.chunk_ids(self._connection, document_id)
+
     def neighbours(self, chunk_ids: Sequence[int], reach: int) -> dict[int, StoredChunk]:
         """See `Snapshot.neighbours`."""
         return documents.neighbours(self._connection, chunk_ids, reach)

@@ -47,7 +47,7 @@ def search(
     timings: dict[str, float] = {}
     with _timed(timings, "total"):
         with _timed(timings, "embed"):
-            mode, degraded, model, question = _prepare(embedder, query)
+            mode, degraded, model, question = prepare(embedder, query)
         with index.snapshot() as snapshot:
             with _timed(timings, "terms"):
                 terms = snapshot.terms(query.text) if mode != "dense" or explain else ()
@@ -94,7 +94,7 @@ def _is_count(value: object, least: int, most: int) -> bool:
     return isinstance(value, int) and not isinstance(value, bool) and least <= value <= most
 
 
-def _prepare(
+def prepare(
     embedder: Callable[[], Embedder], query: Query
 ) -> tuple[Mode, str | None, Embedder | None, Question | None]:
     """The mode that can be served, why it is not the one asked for, the model that it takes, and the query embedded."""
@@ -108,6 +108,22 @@ def _prepare(
             raise
         return "lexical", f"searched by keywords only, without a model: {error}", None, None
     return query.mode, None, model, (model.fingerprint, vector)
+
+
+def ranked(
+    snapshot: Snapshot,
+    query: Query,
+    mode: Mode,
+    terms: Sequence[Term],
+    question: Question | None,
+    timings: dict[str, float],
+) -> list[Candidate]:
+    """All candidates in the order of the results, of which a search returns the first k."""
+    _, candidates = rank(snapshot, query, mode, terms, question, timings)
+    if query.stages:
+        with _timed(timings, "stages"):
+            candidates = _staged(snapshot, candidates, query.stages)
+    return candidates
 
 
 def rank(

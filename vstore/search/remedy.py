@@ -1,0 +1,146 @@
+"""The smallest change to a search that brings a lost document back. Nothing is named that was not run.
+
+Changes are tried from the fewest and mildest on: filters that exclude the document always have to go; then a stage
+turned off, a larger k, another mode, two of these together, and at last words of the document added to the query.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from typing import Any
+
+from vstore import config
+from vstore.filters import conjuncts, joined
+from vstore.search.pipeline import MODES
+from vstore.search.probe import Options, Probe
+from vstore.types import StoredChunk, StoredDocument
+
+Ranks = dict[str, int | None]  # the target's best rank in each leg alone
+
+
+@dataclass(frozen=True, slots=True)
+class Barrier:
+    """An option of the search that excludes the document: which part of it does, and what to ask for instead."""
+
+    excluding: Any
+    instead: Any
+
+
+@dataclass(frozen=True, slots=True)
+class Remedy:
+    """A change that was run, and the rank the document then had."""
+
+    change: Options
+    rank: int
+
+
+def barriers(probe: Probe, document: StoredDocument) -> dict[str, Barrier]:
+    """The filters that exclude the document, by option; conditions that it meets are kept."""
+    options = probe.options
+    found = {}
+    for name in ("collection", "since", "until"):
+        value = options.get(name)
+        if value is not None and not probe.admits(document, {name: value}):
+            found[name] = Barrier(value, None)
+    tags = tuple(options.get("tags", ()))
+    met = {tag for tag in tags if probe.admits(document, {"tags": (tag,)})}
+    if lacking := tuple(tag for tag in tags if tag not in met):
+        found["tags"] = Barrier(lacking, tuple(tag for tag in tags if tag in met))
+    conditions = [(part, probe.admits(document, {"where": part})) for part in conjuncts(options.get("where"))]
+    if failing := [part for part, holds in conditions if not holds]:
+        found["where"] = Barrier(joined(failing), joined([part for part, holds in conditions if holds]))
+    return found
+
+
+def bring_back(
+    probe: Probe, targets: frozenset[int], dropped: Options, ranks: Ranks, chunk: StoredChunk
+) -> Remedy | None:
+    """The first change after which one of the chunks is a result; None when none was found.
+
+    `dropped` are the filters that must go, `ranks` how deep in each leg the targets are without them, and `chunk` the
+    one whose words may be added to the query.
+    """
+    for variant, limit in _variants(probe):
+        if remedy := _tried(probe, targets, {**dropped, **variant}, limit, ranks):
+            return remedy
+    for variant, limit in _rewordings(probe, chunk):
+        if remedy := _tried(probe, targets, {**dropped, **variant}, limit, None):
+            return remedy
+    return None
+
+
+def _variants(probe: Probe) -> Iterator[tuple[dict[str, Any], int]]:
+    """Changes to the options with the largest k to try with each: first those of one option, then of more.
+
+    Of one option alone, a k that a reader may still look through comes before another mode, any other k after it.
+    """
+    k = probe.asked.k
+    stages: list[dict[str, Any]] = [{name: False} for name in probe.asked.stages]
+    fitting = MODES if probe.question(probe.asked.text) is not None else ()
+    modes: list[dict[str, Any]] = [{"mode": mode} for mode in fitting if mode != probe.asked.mode]
+    both: list[dict[str, Any]] = [dict.fromkeys(probe.asked.stages, False)] if len(stages) > 1 else []
+    yield from ((change, k) for change in [{}, *stages])
+    yield {}, max(k, config.POOL_DEPTH)
+    yield from ((change, k) for change in modes)
+    yield {}, config.MAX_K
+    yield from ((change, k) for change in both)
+    yield from ((change, config.MAX_K) for change in [*stages, *modes, *both])
+
+
+def _rewordings(probe: Probe, chunk: StoredChunk) -> Iterator[tuple[dict[str, Any], int]]:
+    """The query with the rarest words of the chunk that it lacks: one, two, four, eight of them."""
+    snapshot, query = probe.snapshot, probe.asked
+    present = {term.stem for term in snapshot.terms(query.text)}
+    terms = snapshot.terms(f"{chunk.document.title}\n{chunk.heading}\n{chunk.text}")
+    absent = [term for term in terms if term.stem not in present and term.document_frequency]
+    rare = [term.text for term in sorted(absent, key=lambda term: term.document_frequency)[: config.REWORDING_WORDS]]
+    longer = [f"{query.text} {' '.join(rare[:n])}" for n in (1, 2, 4, config.REWORDING_WORDS) if n <= len(rare)]
+    longer = [text for text in longer if len(text) <= config.MAX_QUERY_CHARS]
+    for limit in (query.k, max(query.k, config.POOL_DEPTH)):
+        for change in ({}, {"mode": "lexical"}) if query.mode != "lexical" else ({},):
+            yield from (({**change, "query": text}, limit) for text in longer)
+
+
+def _tried(
+    probe: Probe, targets: frozenset[int], change: dict[str, Any], limit: int, ranks: Ranks | None
+) -> Remedy | None:
+    """The change with the k that it takes, if one up to `limit` does."""
+    asked = probe.query(change)
+    reach = 1
+    if ranks is not None:
+        mode = probe.served(asked)
+        known = [rank for leg, rank in ranks.items() if mode in ("hybrid", leg) and rank is not None]
+        if not known:
+            return None  # it is in no list of the legs, however long
+        reach = min(known)
+
+    def place(k: int) -> int | None:
+        return probe.place(probe.query({**change, "k": k}), targets)
+
+    k = least_k(place, asked.k, reach, limit)
+    rank = None if k is None else place(k)
+    if k is None or rank is None:
+        return None
+    return Remedy(change if k == asked.k else {**change, "k": k}, rank)
+
+
+def least_k(place: Callable[[int], int | None], k: int, reach: int, limit: int) -> int | None:
+    """The smallest k from `k` to `limit` at which a chunk stands among the first k; None if there is none.
+
+    `place(k)` is its place among all candidates, None while it is none; it depends on k because the legs' lists are
+    as long as k. Where a longer list only adds candidates ahead of it, as in `calibrated`, no smaller k than the place
+    just seen can do, so each step goes there. `reach` is the length of list with which it becomes a candidate at all.
+    After K_STEPS steps they become longer than that, and the k found may be too large.
+    """
+    step = 0
+    while True:
+        found = place(k)
+        if found is not None and found <= k:
+            return k
+        if k >= limit or (found is None and limit <= config.POOL_DEPTH):  # lists up to that depth are all the same
+            return None
+        # Above EXACT_SCAN_CHUNKS shorter lists are less exact: it may be missing where its rank says it is not.
+        ahead = max(found, reach) if found is not None else max(2 * k, reach)
+        k = min(limit, k + ((ahead - k) << max(0, step - config.K_STEPS)))
+        step += 1
