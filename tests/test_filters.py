@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from vstore import config
 from vstore.errors import FilterError
-from vstore.filters import All, AnyOf, Comparison, Not, conjunction, parse, to_milliseconds
+from vstore.filters import All, AnyOf, Comparison, Not, conjunction, conjuncts, joined, parse, to_milliseconds
 
 EQ_1 = Comparison("a", "eq", 1)
 
@@ -172,3 +172,13 @@ def test_where_tags_and_the_span_must_all_hold() -> None:
 def test_bad_conditions_are_refused(arguments: dict[str, Any]) -> None:
     with pytest.raises(FilterError):
         conjunction(**({"where": None} | arguments))
+
+
+def test_a_filter_comes_apart_into_the_conditions_that_must_all_hold() -> None:
+    where = {"a": 1, "b": {"$gt": 2, "$not": {"$gt": 5}}, "$and": [{"c": 3}, {"$and": [{"d": 4, "$or": [{"e": 5}]}]}]}
+    parts = [{"a": 1}, {"b": {"$gt": 2}}, {"b": {"$not": {"$gt": 5}}}, {"c": 3}, {"d": 4}, {"$or": [{"e": 5}]}]
+    assert conjuncts(where) == parts
+    assert joined(parts) == {"$and": parts}
+    assert conjuncts(joined(parts)) == parts
+    assert (joined([{"a": 1}]), joined([]), conjuncts(None)) == ({"a": 1}, None, [])
+    assert [parse(part) for part in parts[:2]] == [EQ_1, Comparison("b", "gt", 2)]

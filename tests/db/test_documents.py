@@ -56,6 +56,18 @@ def test_an_unchanged_document_is_not_touched(index: SqliteIndex, path: Path) ->
     assert dump(path) == before
 
 
+def test_the_chunks_of_a_document_are_told_in_its_order(index: SqliteIndex, path: Path) -> None:
+    put(index, "b", "zero")
+    put(index, "a", "one", "two", "three")
+    put(index, "a", "new", "three", "one")
+    other, document_ = sorted(stored(index), key=lambda document: document.id)
+    ids = {text: id_ for id_, text in rows(path, "SELECT id, text FROM chunks")}
+    with index.snapshot() as snapshot:
+        assert snapshot.chunk_ids(document_.id) == (ids["new"], ids["three"], ids["one"])
+        assert snapshot.chunk_ids(other.id) == (ids["zero"],)
+        assert snapshot.chunk_ids(99) == ()
+
+
 def test_everything_about_a_document_comes_back(index: SqliteIndex, path: Path) -> None:
     changed = datetime(2026, 1, 31, 12, 0, 0, 123_000, tzinfo=timezone(timedelta(hours=1)))
     before = datetime.now(timezone.utc) - timedelta(milliseconds=1)

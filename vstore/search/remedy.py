@@ -94,7 +94,8 @@ def _rewordings(probe: Probe, chunk: StoredChunk) -> Iterator[tuple[dict[str, An
     present = {term.stem for term in snapshot.terms(query.text)}
     terms = snapshot.terms(f"{chunk.document.title}\n{chunk.heading}\n{chunk.text}")
     absent = [term for term in terms if term.stem not in present and term.document_frequency]
-    rare = [term.text for term in sorted(absent, key=lambda term: term.document_frequency)[: config.REWORDING_WORDS]]
+    rarest = sorted(absent, key=lambda term: (term.document_frequency, -len(term.text)))
+    rare = [term.text for term in rarest[: config.REWORDING_WORDS]]
     longer = [f"{query.text} {' '.join(rare[:n])}" for n in (1, 2, 4, config.REWORDING_WORDS) if n <= len(rare)]
     longer = [text for text in longer if len(text) <= config.MAX_QUERY_CHARS]
     for limit in (query.k, max(query.k, config.POOL_DEPTH)):
@@ -118,15 +119,15 @@ def _tried(
     def place(k: int) -> int | None:
         return probe.place(probe.query({**change, "k": k}), targets)
 
-    k = least_k(place, asked.k, reach, limit)
-    rank = None if k is None else place(k)
-    if k is None or rank is None:
+    least = least_k(place, asked.k, reach, limit)
+    if least is None:
         return None
+    k, rank = least
     return Remedy(change if k == asked.k else {**change, "k": k}, rank)
 
 
-def least_k(place: Callable[[int], int | None], k: int, reach: int, limit: int) -> int | None:
-    """The smallest k from `k` to `limit` at which a chunk stands among the first k; None if there is none.
+def least_k(place: Callable[[int], int | None], k: int, reach: int, limit: int) -> tuple[int, int] | None:
+    """The smallest k from `k` to `limit` at which a chunk stands among the first k, and its place; None if none does.
 
     `place(k)` is its place among all candidates, None while it is none; it depends on k because the legs' lists are
     as long as k. Where a longer list only adds candidates ahead of it, as in `calibrated`, no smaller k than the place
@@ -137,10 +138,11 @@ def least_k(place: Callable[[int], int | None], k: int, reach: int, limit: int) 
     while True:
         found = place(k)
         if found is not None and found <= k:
-            return k
+            return k, found
         if k >= limit or (found is None and limit <= config.POOL_DEPTH):  # lists up to that depth are all the same
             return None
-        # Above EXACT_SCAN_CHUNKS shorter lists are less exact: it may be missing where its rank says it is not.
-        ahead = max(found, reach) if found is not None else max(2 * k, reach)
+        ahead = reach if found is None else found
+        if ahead <= k:  # above EXACT_SCAN_CHUNKS shorter lists are less exact: it may be missing despite its rank
+            ahead = 2 * k
         k = min(limit, k + ((ahead - k) << max(0, step - config.K_STEPS)))
         step += 1

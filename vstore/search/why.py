@@ -129,7 +129,7 @@ def _moves(probe: Probe, asked: Query, targets: frozenset[int], final: Sequence[
     """The stages that moved the first of the chunks back, in the order they acted."""
     lists = [probe.candidates(replace(asked, stages=asked.stages[:n])) for n in range(len(asked.stages))]
     moves = []
-    for stage, before, after in zip(asked.stages, lists, [*lists[1:], final], strict=True):
+    for stage, before, after in zip(asked.stages, lists, [*lists, final][1:], strict=True):
         start, end = place_of(before, targets), place_of(after, targets)
         if start is not None and end is not None and start < end:
             moved = before[start - 1].chunk_id
