@@ -67,12 +67,12 @@ def _explain(probe: Probe, chunks: Mapping[int, StoredChunk], blocked: Mapping[s
     place = place_of(candidates, targets)
     legs = _legs(probe, asked, targets)
     best = chunks[_best(candidates, place, legs, chunks)]
-    found = not blocked and place is not None and place <= asked.k
-    moves = () if found else _moves(probe, asked, targets, candidates)
-    lost = None if found else _lost(blocked, place, moves, asked.k)
-    if found:
-        remedy: Remedy | None = Remedy({}, place or 0)
-    else:
+    rank = place if not blocked and place is not None and place <= asked.k else None
+    moves: tuple[Move, ...] = ()
+    lost, remedy = None, None if rank is None else Remedy({}, rank)
+    if rank is None:
+        moves = _moves(probe, asked, targets, candidates)
+        lost = _lost(blocked, place, moves, asked.k)
         ranks = {leg: place_of(ranking, targets) for leg, ranking in legs.items()}
         remedy = bring_back(probe, targets, dropped, ranks, best)
     terms = probe.snapshot.terms(asked.text)
@@ -82,7 +82,7 @@ def _explain(probe: Probe, chunks: Mapping[int, StoredChunk], blocked: Mapping[s
         query=asked.text,
         document=best.document,
         chunk=best,
-        rank=place if found else None,
+        rank=rank,
         lost=lost,
         reason=_reason(lost, place, blocked, moves, standings, best, asked.k),
         excluded_by={name: barrier.excluding for name, barrier in blocked.items()},
