@@ -36,6 +36,7 @@ MAX_UNPACKED_BYTES: Final = 512 * 2**20  # bytes an office file may unpack to; a
 MAX_ARCHIVE_ENTRIES: Final = 10_000  # parts of an office file; a book with a picture on each page has about 1,000
 
 MAX_COLUMN_NAME: Final = 100  # characters; a longer cell in the first row of a table is content, not a name
+MIN_IDENTIFIER: Final = 6  # characters; shorter words in mixed case are names and units (mRNA, kHz, PhD) and stay whole
 MAX_IDENTIFIER: Final = 128  # characters; longer "words" are data and are not cut into parts
 
 # --- chunking ---------------------------------------------------------------------------------------------------------

@@ -236,10 +236,14 @@ class Statistics:
 
 @dataclass(frozen=True, slots=True)
 class Scope:
-    """Which chunks a search may return: those of the given collections (none given: all) that pass the filter."""
+    """Which chunks a search may return: those of the given collections (none given: all) that pass the filter.
+
+    `among` narrows it to chunk ids (None: any); it is for searches, since a listing of documents has no chunks.
+    """
 
     collections: tuple[str, ...] = ()
     where: Filter | None = None
+    among: tuple[int, ...] | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -324,6 +328,12 @@ class Snapshot(Protocol):
 
     def lexical(self, terms: Sequence[Term], scope: Scope, limit: int) -> Ranking:
         """The `limit` best chunks in scope by BM25 over any of the terms."""
+
+    def holding(self, phrases: Sequence[str], scope: Scope) -> tuple[int, ...]:
+        """The chunks in scope that have every phrase in title, heading or text: the same words in the same order.
+
+        Case, accents, and what stands between the words do not matter; endings do. Ids in ascending order.
+        """
 
     def dense(self, vector: FloatArray, scope: Scope, limit: int) -> Ranking:
         """The `limit` chunks in scope with the highest cosine to `vector`, float32 of shape (dimension,)."""

@@ -3,7 +3,7 @@
 SQLite's tokenizer (`porter unicode61 remove_diacritics 2`) does the words. Three things it cannot do are added as
 further tokens, kept in the `extra` column so that the text itself stays as it was written:
 
-- runs of Chinese, Japanese and Korean, which it takes for one long word, as pairs of characters
+- runs of Chinese, Japanese and Korean, which it takes for one long word, as pairs of characters and single ones
 - the parts of identifiers: `maxOpenConns` also as max, open, conns (it cuts snake_case and kebab-case itself)
 - compatibility forms: `ﬁle` also as file, full-width letters as plain ones (Unicode NFKC, format characters dropped)
 """
@@ -20,13 +20,18 @@ import apsw
 from vstore import config
 
 TOKENIZER = ("porter", ["unicode61", "remove_diacritics", "2"])
+# Without stems, with the vowel signs of Indic scripts as parts of words, and with what stays of + and # (see `exact`).
+EXACT_TOKENIZER = ("unicode61", ["remove_diacritics", "2", "categories", "L* N* Co M*", "tokenchars", "+#"])
 
 # Han with its extensions and compatibility forms, Hiragana, Katakana, Hangul syllables
 _CJK = "\u3005-\u3007\u3040-\u30ff\u3400-\u4dbf\u4e00-\u9fff\uac00-\ud7af\uf900-\ufaff\U00020000-\U0003ffff"
 _CJK_RUN = re.compile(f"[{_CJK}]+")
-_CAMEL_WORD = re.compile(r"(?<![^\W_])[^\W_]*[a-z][A-Z][^\W_]*")  # between underscores, too: _maxOpen
-_CAMEL_PART = re.compile(r"[A-Z]+(?![a-z])|[A-Z]?[a-z]+|[0-9]+")
+_CAMEL_WORD = re.compile(  # maxOpen, HTTPServer; between underscores, too: _maxOpen
+    r"(?<![^\W_])[^\W_]*(?:[a-z][A-Z]|[A-Z]{2}[a-z]{2})[^\W_]*"
+)
+_CAMEL_PART = re.compile(r"[A-Z]{2,}s(?![a-z])|[A-Z]+(?![a-z])|[A-Z]?[a-z]+|[0-9]+")  # the first: URLs, IDs
 _WORD = re.compile(r"\w+")
+_SIGNS = re.compile(r"[+#]+")
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,6 +45,11 @@ class Token:
 def tokenizer(connection: apsw.Connection) -> apsw.FTS5Tokenizer:
     """The keyword index's own tokenizer, callable from Python."""
     return connection.fts5_tokenizer(*TOKENIZER)
+
+
+def exact_tokenizer(connection: apsw.Connection) -> apsw.FTS5Tokenizer:
+    """The tokenizer for `exact`."""
+    return connection.fts5_tokenizer(*EXACT_TOKENIZER)
 
 
 def tokens(tokenize: apsw.FTS5Tokenizer, text: str) -> list[Token]:
@@ -59,11 +69,10 @@ def stems(tokenize: apsw.FTS5Tokenizer, text: str) -> list[str]:
 
 def extra_text(text: str) -> str:
     """Further words under which a text shall be found, joined by blanks; mostly empty."""
-    identifiers = (word for word in _CAMEL_WORD.findall(text) if len(word) <= config.MAX_IDENTIFIER)
-    words = [part for identifier in identifiers for part in _CAMEL_PART.findall(identifier)]
+    words = [part for word in _CAMEL_WORD.findall(text) for part in _parts(word)]
     if not text.isascii():
         folded = fold(text)
-        words += [pair for run in _CJK_RUN.findall(folded) for pair in _pairs(run)]
+        words += [piece for run in _CJK_RUN.findall(folded) for piece in (*_pairs(run), *run)]
         # Words that folding changed, and Latin words that stood glued to Chinese ones.
         written = set(_WORD.findall(text))
         words += [word for word in _WORD.findall(_CJK_RUN.sub(" ", folded)) if word not in written]
@@ -77,7 +86,22 @@ def query_text(text: str) -> str:
     """
     if text.isascii():
         return text
-    return _CJK_RUN.sub(lambda match: f" {' '.join(_pairs(match.group()))} ", fold(text))
+    return _CJK_RUN.sub(lambda match: f" {' '.join(_pairs(match.group()) or match.group())} ", fold(text))
+
+
+def spaced(text: str) -> str:
+    """A text folded, with blanks around every CJK character, as quoted phrases are looked up."""
+    return text if text.isascii() else _CJK_RUN.sub(lambda match: f" {' '.join(match.group())} ", fold(text))
+
+
+def exact(tokenize: apsw.FTS5Tokenizer, text: str) -> str:
+    """The words of a text as written, but for case and accents, each between blanks; CJK character by character.
+
+    A text has a phrase word for word if and only if `exact(phrase) in exact(text)`. Signs that end a word belong to
+    it, so that C, C++ and C# are three. `tokenize` is the `exact_tokenizer`.
+    """
+    words = stems(tokenize, _SIGNS.sub(_word_end, spaced(text)))
+    return f" {' '.join(words)} "
 
 
 def fold(text: str) -> str:
@@ -86,6 +110,19 @@ def fold(text: str) -> str:
     return "".join(character for character in normal if unicodedata.category(character) != "Cf")
 
 
+def _parts(identifier: str) -> list[str]:
+    """What an identifier is made of, without single letters; nothing for names and units such as mRNA, kHz, PDFs."""
+    if not config.MIN_IDENTIFIER <= len(identifier) <= config.MAX_IDENTIFIER:
+        return []
+    return [part for part in _CAMEL_PART.findall(identifier) if len(part) > 1 or part.isdigit()]
+
+
+def _word_end(signs: re.Match[str]) -> str:
+    """The signs of C++ and F#, which end a word; a blank for those of +1, #5 and a+b."""
+    text, start, end = signs.string, *signs.span()
+    return signs[0] if start and text[start - 1].isalnum() and not text[end : end + 1].isalnum() else " "
+
+
 def _pairs(run: str) -> list[str]:
-    """Overlapping pairs of a run of CJK characters; a lone character stays alone."""
-    return [run[i : i + 2] for i in range(len(run) - 1)] or [run]
+    """Overlapping pairs of a run of CJK characters."""
+    return [run[i : i + 2] for i in range(len(run) - 1)]

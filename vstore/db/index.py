@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 import apsw
 
 from vstore.calibration import Calibration
-from vstore.db import bm25, documents, history, journal, lexical, spaces, statistics, terms, vectors
+from vstore.db import bm25, documents, history, journal, lexical, phrases, spaces, statistics, terms, vectors
 from vstore.db.analysis import tokenizer
 from vstore.db.connection import Database
 from vstore.db.migrate import latest, migrate
@@ -51,6 +51,10 @@ class SqliteSnapshot:
     def lexical(self, terms: Sequence[Term], scope: Scope, limit: int) -> Ranking:
         """See `Snapshot.lexical`."""
         return lexical.rank(self._connection, terms, scope, limit)
+
+    def holding(self, phrases_: Sequence[str], scope: Scope) -> tuple[int, ...]:
+        """See `Snapshot.holding`."""
+        return phrases.holding(self._connection, self._tokenize, phrases_, scope)
 
     def dense(self, vector: FloatArray, scope: Scope, limit: int) -> Ranking:
         """See `Snapshot.dense`."""

@@ -5,12 +5,13 @@ A query is never handed to FTS5 as it is: it is cut into terms by the index's ow
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
+from typing import Literal
 
 import apsw
 
 from vstore import config
-from vstore.db.analysis import query_text, tokens
+from vstore.db.analysis import Token, query_text, tokens
 from vstore.db.connection import run
 from vstore.db.scope import compile_scope
 from vstore.types import Ranking, Scope, Term
@@ -18,8 +19,13 @@ from vstore.types import Ranking, Scope, Term
 
 def terms(connection: apsw.Connection, tokenize: apsw.FTS5Tokenizer, text: str) -> tuple[Term, ...]:
     """The distinct terms of a text with the number of chunks that have them; see `Snapshot.terms`."""
+    return counted(connection, tokens(tokenize, query_text(text)))
+
+
+def counted(connection: apsw.Connection, tokens: Iterable[Token]) -> tuple[Term, ...]:
+    """The distinct tokens with the number of chunks that have them."""
     distinct: dict[str, str] = {}
-    for token in tokens(tokenize, query_text(text)):
+    for token in tokens:
         distinct.setdefault(token.stem, token.text)
     return tuple(Term(text, stem, _document_frequency(connection, stem)) for stem, text in distinct.items())
 
@@ -31,9 +37,8 @@ def _document_frequency(connection: apsw.Connection, stem: str) -> int:
 
 def rank(connection: apsw.Connection, terms: Sequence[Term], scope: Scope, limit: int) -> Ranking:
     """The `limit` best chunks in scope that have at least one of the terms, by FTS5's bm25 (k1 1.2, b 0.75)."""
-    quoted = ('"' + term.text.replace('"', '""') + '"' for term in searched(terms))
-    match = " OR ".join(quoted)
-    if not match:
+    wanted = searched(terms)
+    if not wanted:
         return Ranking("lexical")
     weights = f"{config.HEAD_WEIGHT}, {config.HEAD_WEIGHT}, 1.0, 1.0"
     sql = f"SELECT f.rowid, -bm25(chunks_fts, {weights}) AS score FROM chunks_fts AS f"
@@ -41,7 +46,7 @@ def rank(connection: apsw.Connection, terms: Sequence[Term], scope: Scope, limit
     if condition != "1":
         sql += " JOIN chunks AS c ON c.id = f.rowid JOIN documents AS d ON d.id = c.document_id"
     sql += f" WHERE f.chunks_fts MATCH ? AND ({condition}) ORDER BY score DESC, f.rowid LIMIT ?"
-    rows = run(connection, sql, (match, *values, limit))
+    rows = run(connection, sql, (match(wanted, "OR"), *values, limit))
     return Ranking("lexical", tuple(row[0] for row in rows), tuple(row[1] for row in rows))
 
 
@@ -49,3 +54,8 @@ def searched(terms: Sequence[Term]) -> list[Term]:
     """The terms that are searched for: the rarest of those that occur at all."""
     known = [term for term in terms if term.document_frequency]
     return sorted(known, key=lambda term: term.document_frequency)[: config.MAX_QUERY_TERMS]
+
+
+def match(terms: Sequence[Term], operator: Literal["AND", "OR"]) -> str:
+    """The terms as an FTS5 query that asks for all of them, or for any."""
+    return f" {operator} ".join('"' + term.text.replace('"', '""') + '"' for term in terms)

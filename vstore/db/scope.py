@@ -1,4 +1,4 @@
-"""A Scope as SQL: a condition on `d`, the alias under which every query here joins documents."""
+"""A Scope as SQL: a condition on `d`, the alias under which every query here joins documents, and `c`, their chunks."""
 
 from __future__ import annotations
 
@@ -34,6 +34,8 @@ def compile_scope(scope: Scope) -> Sql | None:
         parts.append((names, scope.collections))
     if scope.where is not None:
         parts.append(_compile(scope.where))
+    if scope.among is not None:
+        parts.append(("c.id IN (SELECT value FROM json_each(?))", (json.dumps(scope.among),)))
     if not parts:
         return None
     condition, values = _join(parts, " AND ", "1")

@@ -17,6 +17,7 @@ from vstore.results import Hit, Results
 from vstore.search import confidence, fuse, optional
 from vstore.search.context import counter, expand
 from vstore.search.stages import STAGES, Facts, Stage, crowded
+from vstore.search.wording import held, quoted, unmatched
 from vstore.types import Candidate, Embedder, Index, Mode, Query, Ranking, Scope, Snapshot, Space, Term
 
 if TYPE_CHECKING:
@@ -43,19 +44,27 @@ def search(
     """
     check(query)
     optional.check(stages)
+    asked = query.text
+    phrases, text = quoted(asked)
+    query = replace(query, text=text)
     remarks: tuple[str, ...] = ()
     timings: dict[str, float] = {}
     with _timed(timings, "total"):
         with _timed(timings, "embed"):
             mode, degraded, model, question = prepare(embedder, query)
         with index.snapshot() as snapshot:
+            if phrases:
+                with _timed(timings, "phrases"):
+                    query, remarks = held(snapshot, query, phrases)
             with _timed(timings, "terms"):
                 terms = snapshot.terms(query.text) if mode != "dense" or explain else ()
+                remarks += unmatched(terms, mode)
             evidence, candidates = rank(snapshot, query, mode, terms, question, timings)
             if stages:
                 with _timed(timings, "optional"):
                     vector = question[1] if question else None
-                    candidates, remarks = optional.apply(snapshot, query, vector, candidates, stages)
+                    candidates, more = optional.apply(snapshot, query, vector, candidates, stages)
+                    remarks += more
             if query.stages:
                 with _timed(timings, "stages"):
                     candidates = _staged(snapshot, candidates, query.stages)
@@ -66,7 +75,7 @@ def search(
                 with _timed(timings, "context"):
                     hits = expand(snapshot, hits, query.context, query.context_tokens, counter(model))
     compared = question if space else None
-    results = Results(query.text, hits, mode, query.fusion, degraded, remarks, timings=timings, question=compared)
+    results = Results(asked, hits, mode, query.fusion, degraded, remarks, timings=timings, question=compared)
     judged_ids = [candidate.chunk_id for candidate in candidates[: max(query.k, config.SHOWN)]]
     return _judged(results, space, evidence, judged_ids)
 
