@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from bench.datasets import find_collections, load_collection
+from bench.datasets import find_collections, fitting_and_reported, load_collection
 from vstore.errors import InputError, NotFoundError
 
 
@@ -57,3 +57,24 @@ def test_all_means_every_folder_with_a_corpus(folder: Path) -> None:
     assert find_collections(folder.parent, ["all"]) == find_collections(folder.parent, ["meetings"]) == [folder]
     with pytest.raises(NotFoundError, match=r"notes has no corpus\.jsonl"):
         find_collections(folder.parent, ["meetings", "notes"])
+
+
+def test_numbers_are_chosen_on_the_train_split_where_there_is_one(folder: Path) -> None:
+    judged = "query-id\tcorpus-id\tscore\nq3\td#1\t1\n"
+    for split in ("dev", "train"):
+        (folder / "qrels" / f"{split}.tsv").write_text(judged.replace("q3", "q2" if split == "dev" else "q3"))
+    fitting, reported = fitting_and_reported(folder)
+    assert [(part.split, [question.id for question in part.questions]) for part in (fitting, reported)] == [
+        ("train", ["q3"]),
+        ("test", ["q1"]),
+    ]
+
+
+def test_without_one_the_test_split_is_halved_by_question(folder: Path) -> None:
+    """CRC-32 of "q1" is 0x26235a72 and of "q4" 0x5649aefd: even and odd."""
+    with (folder / "queries.jsonl").open("a", encoding="utf-8") as file:
+        file.write('{"_id": "q4", "text": "where?"}\n')
+    with (folder / "qrels" / "test.tsv").open("a", encoding="utf-8") as file:
+        file.write("q4\td#1\t1\n")
+    fitting, reported = fitting_and_reported(folder)
+    assert [[question.id for question in part.questions] for part in (fitting, reported)] == [["q1"], ["q4"]]

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from vstore.db.analysis import extra_text, fold, query_text, stems, tokenizer, tokens
+from vstore.db.analysis import exact, exact_tokenizer, extra_text, fold, query_text, stems, tokenizer, tokens
 
 
 @pytest.fixture(scope="module")
@@ -25,13 +25,19 @@ def tokenize() -> apsw.FTS5Tokenizer:
         ("maxOpenConns", "max Open Conns"),
         ("_maxOpen get_maxIdle_now", "max Open max Idle"),
         ("parseHTTPResponse2", "parse HTTP Response 2"),
-        ("iPhone", "i Phone"),
+        ("HTTPServer", "HTTP Server"),
+        ("XMLHttpRequest", "XML Http Request"),
+        ("parseURLs", "parse URLs"),
+        ("userID toJSON", "user ID to JSON"),
+        ("kMaxSize JButton iPhone", "Max Size Button Phone"),
+        ("RNAs PDFs IDs GPUs HTTPSs", ""),
+        ("mRNA siRNA kHz PhD iPad McKay", ""),
         ("HTTP Server UPPER lower", ""),
-        ("索引", "索引"),
-        ("全文検索", "全文 文検 検索"),
+        ("索引", "索引 索 引"),
+        ("全文検索", "全文 文検 検索 全 文 検 索"),
         ("字", "字"),
-        ("한국어", "한국 국어"),
-        ("itgc索引", "索引 itgc"),
+        ("한국어", "한국 국어 한 국 어"),
+        ("itgc索引", "索引 索 引 itgc"),
         ("ﬁle", "file"),
         ("\uff21\uff22\uff23", "ABC"),
         ("zero\u200bwidth soft\u00adhyphen", "zerowidth softhyphen"),
@@ -49,6 +55,7 @@ def test_extra_words_are_added_by_hand_count(text: str, extra: str) -> None:
         ("maxOpenConns", "maxOpenConns"),
         ("itgc索引", "itgc 索引 "),
         ("全文検索", " 全文 文検 検索 "),
+        ("査 b", " 査  b"),
         ("ﬁle", "file"),
     ],
 )
@@ -87,3 +94,34 @@ def test_folding_twice_changes_nothing_more_for_words(text: str) -> None:
     folded = fold(text)
     assert all(unicodedata.category(character) != "Cf" for character in folded)
     assert fold(fold(folded)) == fold(folded)
+
+
+# --- word for word ----------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        ("Connection, REFUSED!", "connection refused"),
+        ("snake_case E-4471", "snake case e 4471"),
+        ("tested running", "tested running"),
+        ("Résumé", "resume"),
+        ("maxOpenConns", "maxopenconns"),
+        ("C++, C# and (F#).", "c++ c# and f#"),
+        ("+1 #5 a+b C++11", "1 5 a b c 11"),
+        ("全文。検索 itgc索引", "全 文 検 索 itgc 索 引"),
+        ("हिन्दी भाषा", "हिन्दी भाषा"),
+        ("ﬁle soft\u00adhyphen", "file softhyphen"),
+        ("?!", ""),
+    ],
+)
+def test_exact_words_are_as_written_but_for_case_and_accents(text: str, words: str) -> None:
+    tokenize = exact_tokenizer(apsw.Connection(":memory:"))
+    assert exact(tokenize, text) == f" {words} "
+
+
+def test_many_signs_in_a_row_take_no_time() -> None:
+    tokenize = exact_tokenizer(apsw.Connection(":memory:"))
+    started = time.perf_counter()
+    assert exact(tokenize, "a" + "+" * 1_000_000 + "b") == " a b "
+    assert time.perf_counter() - started < 2.0

@@ -175,6 +175,8 @@ def test_accents_case_and_plural_do_not_matter(index: SqliteIndex, written: str,
     [
         ("我们使用全文检索引擎", "检索"),
         ("我们使用全文检索引擎", "全文检索"),
+        ("我们使用全文检索引擎", "引"),
+        ("日本語の全文検索エンジン", "の"),
         ("日本語の全文検索エンジン", "検索"),
         ("日本語の全文検索エンジン", "エンジン"),
         ("ガラスの靴", unicodedata.normalize("NFD", "ガラス")),
@@ -190,6 +192,8 @@ def test_accents_case_and_plural_do_not_matter(index: SqliteIndex, written: str,
         ("set maxOpenConns to 5", "maxopenconns"),
         ("set maxOpenConns to 5", "conns"),
         ("call _parseHTTPResponse", "response"),
+        ("start the HTTPServer", "server"),
+        ("two RNAs", "rnas"),
         ("call get_userName()", "user"),
         ("snake_case_name", "case"),
         ("kebab-case-name", "case"),
@@ -206,7 +210,7 @@ def test_what_is_written_is_found(index: SqliteIndex, written: str, asked: str) 
     assert found(index, asked) == {written}
 
 
-@pytest.mark.parametrize("asked", ["索引", "検文", "エ", "ap"])
+@pytest.mark.parametrize("asked", ["索引", "検文", "語", "ap"])
 def test_what_is_not_written_is_not_found(index: SqliteIndex, asked: str) -> None:
     put(index, "a", "全文検索エンジン", "apple")
     assert found(index, asked) == set()
@@ -215,3 +219,15 @@ def test_what_is_not_written_is_not_found(index: SqliteIndex, asked: str) -> Non
 def test_words_of_title_and_heading_are_found_whole_and_in_parts(index: SqliteIndex) -> None:
     put(index, "a", "text", title="The maxOpenConns 索引設定")
     assert [found(index, asked) for asked in ("conns", "設定", "maxopenconns")] == [{"text"}] * 3
+
+
+def test_no_piece_of_a_name_or_unit_is_found(index: SqliteIndex) -> None:
+    put(index, "a", "mRNA, siRNA and PDFs at 5 kHz, for a PhD")
+    assert [found(index, asked) for asked in ("m", "rna", "df", "fs", "hz", "ph")] == [set()] * 6
+
+
+def test_a_pair_is_searched_as_a_pair_and_a_lone_character_alone(index: SqliteIndex) -> None:
+    put(index, "a", "检查索具。引导人员", "检索引擎很快", "别的内容", "没有关系", "无关")
+    with index.snapshot() as snapshot:
+        assert snapshot.lexical(snapshot.terms("检索"), Scope(), 10).chunk_ids == (2,)
+        assert set(snapshot.lexical(snapshot.terms("索"), Scope(), 10).chunk_ids) == {1, 2}
