@@ -113,6 +113,19 @@ def test_every_stretch_of_a_text_is_found_as_a_phrase(written: list[str], data: 
         assert holding(index, ", ".join(written[start:end])) == (1,)
 
 
+SCRIPTS = [(0x20, 0x24F), (0x391, 0x3C9), (0x410, 0x44F), (0x5D0, 0x5EA), (0x3041, 0x3096), (0x4E00, 0x4EFF)]
+SCRIPTS += [(0xAC00, 0xACFF), (0xFB00, 0xFB06), (0xFF01, 0xFF5E), (0x200B, 0x200D), (0x2070, 0x2089)]
+LETTERS = "".join(chr(code) for first, last in SCRIPTS for code in range(first, last + 1) if chr(code).isprintable())
+
+
+@given(st.text(LETTERS, min_size=1, max_size=12).filter(lambda text: any(map(str.isalnum, text))))
+@settings(max_examples=60, deadline=None)
+def test_whatever_is_written_is_found_as_a_phrase(phrase: str) -> None:
+    with tempfile.TemporaryDirectory() as folder, closing(SqliteIndex(Path(folder, "memory.db"))) as index:
+        put(index, "a", f"before {phrase} after")
+        assert holding(index, phrase) == (1,)
+
+
 def test_rankings_keep_to_the_chunks_of_a_scope(index: SqliteIndex) -> None:
     put(index, "a", "red", "red red", "red red red")
     with index.snapshot() as snapshot:

@@ -37,8 +37,6 @@ def held(snapshot: Snapshot, query: Query, phrases: Sequence[str]) -> tuple[Quer
 
     Where no chunk in scope does, the query stays as wide as it was and a remark says so.
     """
-    if not phrases:
-        return query, ()
     ids = snapshot.holding(phrases, query.scope)
     if ids:
         return replace(query, scope=replace(query.scope, among=ids)), ()
