@@ -219,15 +219,14 @@ def _searched(store: Store, embedder: Embedder, mode: Mode, asked: Iterable[Aske
         question = one.question
         query = Query(question.text, config.SHOWN, mode, config.DEFAULT_FUSION, _scope(question))
         with store._index.snapshot() as snapshot:
-            terms = snapshot.terms(query.text)
             vector = (embedder.fingerprint, embedder.embed_queries([query.text])[0]) if mode != "lexical" else None
-            evidence, candidates = pipeline.rank(snapshot, query, mode, terms, vector, {})
-            ids = [candidate.chunk_id for candidate in candidates[: config.SHOWN]]
+            found = pipeline.find(snapshot, query, mode, vector, {})
+            ids = [candidate.chunk_id for candidate in found.candidates[: config.SHOWN]]
             uris = [chunk.document.uri for chunk in map(snapshot.chunks(ids).__getitem__, ids)]
         if ids:
             judgements = {} if one.kind == "off" else question.judgements
             relevant = [judgements.get(uri.rpartition("#")[2], 0) > 0 for uri in uris]
-            yield Case(one.kind, one.origin, query.text, np.array(features(evidence, ids)), np.array(relevant))
+            yield Case(one.kind, one.origin, query.text, np.array(features(found.evidence, ids)), np.array(relevant))
 
 
 def _scope(question: Question) -> Scope:

@@ -137,7 +137,7 @@ def measure(folder: Path, embedder: Embedder, sentences: Sentences | None) -> It
     asked, reported = divide(folder)
     with tempfile.TemporaryDirectory(prefix="vstore-bench-") as place:
         path = Path(place) / "bench.db"
-        with Store(path, embedder=embedder) as store:
+        with Store(path, embedder=embedder, log=False, metrics=False) as store:
             store.add([reported.corpus])
         with closing(SqliteIndex(path, create=False)) as index:
             searcher = Searcher(index, embedder, reported)
@@ -191,7 +191,7 @@ class Searcher:
         """The first candidates. Raises RuntimeError when something was not done as asked."""
         scope = Scope((), conjunction(None if question.group is None else {"group": question.group}))
         query = Query(question.text, HEAD_CHUNKS, "hybrid", config.DEFAULT_FUSION, scope)
-        results = search(self._index, lambda: self._embedder, query, stages=stages)
+        results = search(self._index, lambda: self._embedder, replace(query, optional=tuple(stages)))
         if results.degraded or results.remarks:
             raise RuntimeError(f"{question.id}: {results.degraded or results.remarks}")
         return results

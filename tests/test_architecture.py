@@ -23,7 +23,7 @@ LAYERS = (
     ("config", "paths"),
     ("calibration", "filters", "searches"),
     ("types",),
-    ("results",),
+    ("results", "storage"),
     ("settings", "metrics", "sample"),
     ("embed", "db"),
     ("ingest", "search"),

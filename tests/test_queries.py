@@ -1,8 +1,7 @@
-"""Whatever is asked, a search answers: with `min(k, matching)` results, in bounded time, saying what it did."""
+"""Whatever is asked, a search answers: with `min(k, matching)` results, saying what it did."""
 
 from __future__ import annotations
 
-import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -55,12 +54,25 @@ def uris(results: Results) -> list[str]:
         ('"检索引"', {"4"}),
     ],
 )
-def test_only_chunks_with_every_quoted_phrase_are_results(
+def test_chunks_with_every_quoted_phrase_come_first_and_others_follow(
     store: Store, mode: Mode, query: str, found: set[str]
 ) -> None:
     results = store.search(query, mode=mode)
-    assert set(uris(results)) == found
-    assert (results.query, results.mode, results.remarks) == (query, mode, ())
+    assert set(uris(results)[: len(found)]) == found
+    assert (results.query, results.mode) == (query, mode)
+    (remark,) = results.remarks
+    assert remark.startswith(f"only {len(found)} chunk")
+    assert remark.endswith("word for word; others follow")
+    assert len(results) == (len(NOTES) if mode != "lexical" else len(store.search(query.strip('"“”„«»'), mode=mode)))
+    assert [hit.score for hit in results] == sorted((hit.score for hit in results), reverse=True)
+    assert store.search(query, k=len(found), mode=mode).remarks == ()
+
+
+def test_what_a_phrase_adds_to_a_score_is_among_its_reasons(store: Store) -> None:
+    results = store.search('"refused the connection" restart', explain=True)
+    assert [part.source for part in results[0].why].count("phrase") == 1
+    assert all(part.source != "phrase" for hit in results[1:] for part in hit.why)
+    assert results[0].score == pytest.approx(sum(part.points for part in results[0].why))
 
 
 @pytest.mark.parametrize("mode", MODES)
@@ -88,20 +100,24 @@ def test_a_remark_is_one_short_line(store: Store) -> None:
 
 
 def test_a_phrase_is_looked_for_in_the_collection_that_is_searched(store: Store) -> None:
-    assert uris(store.search('"the gateway"', collection="log")) == ["0"]
+    assert uris(store.search('"the gateway"', collection="log"))[0] == "0"
     other = store.search('"the gateway"', collection="default")
     assert len(other) == 3
     assert other.remarks == ('no chunk has "the gateway" word for word; searched for the words',)
 
 
-def test_results_with_a_phrase_are_as_many_as_hold_it(tmp_path: Path) -> None:
+@pytest.mark.parametrize("mode", MODES)
+@pytest.mark.parametrize("k", [5, 20, 30])
+def test_a_search_with_a_phrase_is_never_short(tmp_path: Path, mode: Mode, k: int) -> None:
+    """20 of 30 chunks hold it."""
     with Store(tmp_path / "memory.db", ToyEmbedder()) as store:
         for number in range(30):
             order = "red green" if number % 3 else "green red"
             store.remember(f"{order} number {number}")
-        assert [len(store.search('"red green" number', k=k, mode=mode)) for mode in MODES for k in (5, 20, 30)] == [
-            5, 20, 20, 5, 20, 20, 5, 20, 20
-        ]  # fmt: skip
+        results = store.search('"red green" number', k=k, mode=mode)
+    assert len(results) == k
+    assert all(hit.text.startswith("red green") for hit in results[:20])
+    assert len(results.remarks) == (k > 20)
 
 
 def test_the_model_reads_a_query_without_its_quote_marks(store: Store) -> None:
@@ -186,10 +202,8 @@ def test_one_rare_word_is_enough(store: Store, mode: Mode, query: str, first: st
     ],
     ids=["words", "one word", "phrases", "one phrase", "marks", "one token"],
 )
-def test_long_queries_are_answered_in_bounded_time(store: Store, mode: Mode, query: str) -> None:
-    started = time.perf_counter()
+def test_long_queries_are_answered(store: Store, mode: Mode, query: str) -> None:
     results = store.search(query, mode=mode)
-    assert time.perf_counter() - started < 5.0
     if "gateway" in query:
         assert "0" in uris(results)
     else:
@@ -255,9 +269,7 @@ def test_short_chinese_queries_find_their_sentence(real: Store, mode: Mode, quer
     ],
 )
 def test_the_model_reads_anything(real: Store, query: str) -> None:
-    started = time.perf_counter()
     assert len(real.search(query, k=7)) == len(real.search(query, k=7, mode="dense")) == 7
-    assert time.perf_counter() - started < 10.0
 
 
 def test_misspelt_queries_are_found_by_meaning(real: Store) -> None:

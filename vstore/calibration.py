@@ -9,10 +9,9 @@ from dataclasses import dataclass
 class Scale:
     """How scores become probabilities in one mode of search: two logistic curves, and where to say yes.
 
-    The log-odds that a chunk is relevant are `intercept + cosine * (its cosine) + keywords * (its BM25 / I)`,
-    where I is the information in the query (see `search.fuse.information`). The log-odds that there is an answer are
-    `best_intercept + best * (the highest log-odds of a result)`; from the probability `threshold` on we say that there
-    is one.
+    The log-odds that a chunk is relevant are `intercept`, `cosine` times its cosine, and `keywords` times its keyword
+    score (see `search.confidence.features`), added up. The log-odds that there is an answer are `best_intercept` plus
+    `best` times the highest log-odds of a result; from the probability `threshold` on we say that there is one.
     """
 
     intercept: float

@@ -96,12 +96,12 @@ POOL_DEPTH: Final = 100  # candidates each leg offers to fusion, or k if larger;
 RRF_K: Final = 60  # ranks; the constant of Cormack, Clarke and Buettcher (SIGIR 2009)
 CALIBRATED_LEXICAL: Final = 2.5  # log-ranks for a unit of BM25 / sqrt(IDF); fitted on eight collections it is 2 to 3
 RRF_ADAPTIVE_K: Final = 20  # ranks; `rrf` can afford a steeper curve than 60 because its weights follow the evidence
-# The scales of confidence, see vstore.calibration.Scale: intercept, points for a cosine of 1, points for a BM25 of I;
+# The scales of confidence, see vstore.calibration.Scale: intercept, points for a cosine of 1, for a keyword score of 1;
 # intercept and slope for the best result (all in log-odds); threshold (probability). Fitted by bench/confidence.py on
 # the train and dev splits, or seeded halves of the questions, of nine collections, for the default model.
-HYBRID_SCALE: Final = (-5.41, 4.79, 0.570, 1.58, 1.04, 0.34)
+HYBRID_SCALE: Final = (-5.41, 4.79, 1.74, 1.58, 1.04, 0.34)
 DENSE_SCALE: Final = (-5.29, 6.85, 0.0, 1.99, 1.13, 0.40)
-LEXICAL_SCALE: Final = (-4.74, 0.0, 1.046, 1.56, 0.931, 0.33)  # of keywords alone: the same with every model
+LEXICAL_SCALE: Final = (-4.74, 0.0, 3.19, 1.56, 0.931, 0.33)  # of keywords alone: the same with every model
 DEFAULT_MODEL_FINGERPRINT: Final = (
     "60fa7b515b42909d338f2cb1ccf8463515cdb84921b7080cb2c0dd4559ac9f72"  # all-MiniLM-L6-v2
 )

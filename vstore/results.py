@@ -74,7 +74,8 @@ class Results(Sequence[Hit]):
 
     `mode` is the mode that was served; `degraded` says in a sentence why it is not the one that was asked for, and
     `remarks` say what else was not done. `confidence` is the probability that the first results hold an answer,
-    `answerable` whether to act on it; both are None where nobody has fitted them to the scores of the store's model.
+    `answerable` whether to act on it; both are None where nobody has fitted them to the scores of the store's model,
+    as `uncalibrated` then says.
     `timings` are milliseconds by stage.
     """
 
@@ -86,6 +87,7 @@ class Results(Sequence[Hit]):
     remarks: tuple[str, ...] = ()
     confidence: float | None = None
     answerable: bool | None = None
+    uncalibrated: str | None = None
     timings: Mapping[str, float] = field(default_factory=dict)
     # The embedding space's fingerprint and the query's vector in it, for the log: no part of what was found.
     question: tuple[str, FloatArray] | None = field(default=None, repr=False, compare=False)
@@ -113,6 +115,7 @@ class Results(Sequence[Hit]):
             "remarks": list(self.remarks),
             "confidence": self.confidence,
             "answerable": self.answerable,
+            "uncalibrated": self.uncalibrated,
             "timings_ms": dict(self.timings),
             "hits": [hit.to_dict() for hit in self.hits],
         }

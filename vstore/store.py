@@ -190,8 +190,8 @@ class Store:
         """
         with self._journal.failures():
             filters = {"collection": collection, "where": where, "tags": tags, "since": since, "until": until}
-            asked = _asked(query, k, mode, fusion, diversity, collapse, context, context_tokens, **filters)
-            results = searching.search(self._index, self._search_embedder, asked, stages=stages, explain=explain)
+            asked = _asked(query, k, mode, fusion, diversity, collapse, context, context_tokens, stages, **filters)
+            results = searching.search(self._index, self._search_embedder, asked, explain=explain)
         self._journal.note(asked, results)
         return results
 
@@ -327,11 +327,13 @@ def _asked(
     collapse: bool = True,
     context: Span = 0,
     context_tokens: int = config.CONTEXT_TOKENS,
+    stages: Sequence[Stage] = (),
     **filters: Any,
 ) -> Query:
     """The options of `search` as a Query."""
-    stages = tuple(name for name, on in (("diversity", diversity), ("collapse", collapse)) if on)
-    return Query(query, k, mode, fusion, _scope(**filters), stages, context, context_tokens)
+    built_in = tuple(name for name, on in (("diversity", diversity), ("collapse", collapse)) if on)
+    optional = tuple(stages) if isinstance(stages, Sequence) else stages  # anything else is refused with the rest
+    return Query(query, k, mode, fusion, _scope(**filters), built_in, optional, context, context_tokens)
 
 
 def _scope(

@@ -1,14 +1,12 @@
-"""The nouns that pass between stages, and the two protocols vstore is built on.
+"""The nouns that pass between stages, and `Embedder`, which is what a model must offer.
 
-Everything here is frozen and knows neither SQLite nor a model nor a terminal. `Embedder` is what a model must offer;
-`Index` and `Snapshot` are all that ingest, search and refinement ask of storage (see docs/architecture.md).
+Everything here is frozen and knows neither SQLite nor a model nor a terminal.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
-from contextlib import AbstractContextManager
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import TYPE_CHECKING, Any, Literal, Protocol, runtime_checkable
@@ -248,7 +246,10 @@ class Scope:
 
 @dataclass(frozen=True, slots=True)
 class Query:
-    """A search as it was asked. `k` counts results, `context` chunks on each side of a result (0: none)."""
+    """A search as it was asked. `k` counts results, `context` chunks on each side of a result (0: none).
+
+    `stages` names those that are built in; `optional` are objects like `search.stages.Stage`, in the order they act.
+    """
 
     text: str
     k: int
@@ -256,6 +257,7 @@ class Query:
     fusion: str
     scope: Scope = Scope()
     stages: tuple[str, ...] = ()
+    optional: tuple[Any, ...] = field(default=(), hash=False)  # a caller's objects may have no hash
     context: Span = 0
     context_tokens: int = CONTEXT_TOKENS
 
@@ -307,109 +309,3 @@ class PastQuery:
 
     cosine: float
     answers: Mapping[int, int]
-
-
-# --- storage ----------------------------------------------------------------------------------------------------------
-
-
-class Snapshot(Protocol):
-    """The store as it was at one moment: everything read through it belongs together."""
-
-    @property
-    def space(self) -> Space | None:
-        """The active embedding space, or None while no document has been embedded."""
-
-    @property
-    def chunk_count(self) -> int:
-        """Chunks in the whole store."""
-
-    def terms(self, text: str) -> tuple[Term, ...]:
-        """The distinct terms of a text, in its order, cut as the keyword index cuts them."""
-
-    def lexical(self, terms: Sequence[Term], scope: Scope, limit: int) -> Ranking:
-        """The `limit` best chunks in scope by BM25 over any of the terms."""
-
-    def holding(self, phrases: Sequence[str], scope: Scope) -> tuple[int, ...]:
-        """The chunks in scope that have every phrase in title, heading or text: the same words in the same order.
-
-        Case, accents, and what stands between the words do not matter; endings do. Ids in ascending order.
-        """
-
-    def dense(self, vector: FloatArray, scope: Scope, limit: int) -> Ranking:
-        """The `limit` chunks in scope with the highest cosine to `vector`, float32 of shape (dimension,)."""
-
-    def bm25(self, terms: Sequence[Term], chunk_ids: Sequence[int]) -> dict[int, float]:
-        """The BM25 scores `lexical` would give these chunks; 0 for a chunk with none of the terms."""
-
-    def cosines(self, vector: FloatArray, chunk_ids: Sequence[int]) -> dict[int, float]:
-        """The cosines of these chunks to `vector`; chunks without a vector are left out."""
-
-    def background(self, vector: FloatArray, scope: Scope) -> Background | None:
-        """Mean and standard deviation of the cosines in scope, estimated from a sample; None for an empty scope."""
-
-    def chunks(self, chunk_ids: Sequence[int]) -> dict[int, StoredChunk]:
-        """Chunks by id; ids that do not exist are left out."""
-
-    def chunk_ids(self, document_id: int) -> tuple[int, ...]:
-        """The chunks of a document in its order; none when there is no such document."""
-
-    def neighbours(self, chunk_ids: Sequence[int], reach: int) -> dict[int, StoredChunk]:
-        """These chunks and those up to `reach` places before or after one of them in its document, by id."""
-
-    def vectors(self, chunk_ids: Sequence[int]) -> dict[int, FloatArray]:
-        """The vectors of these chunks, float32 (dimension,); chunks without a vector are left out."""
-
-    def matched(self, terms: Sequence[Term], chunk_ids: Sequence[int]) -> dict[int, tuple[str, ...]]:
-        """For each chunk the texts of those terms that occur in it."""
-
-    def answered(self, chunk_ids: Sequence[int], text: str) -> dict[int, int]:
-        """How often these chunks were among the answers of logged queries other than `text`; never: left out."""
-
-    def past_queries(self, vector: FloatArray, text: str, scope: Scope) -> list[PastQuery]:
-        """The logged queries closest to `vector` (HISTORY_COSINE or more), `text` left out; their answers in scope."""
-
-    def documents(self, scope: Scope, limit: int) -> list[StoredDocument]:
-        """Documents in scope, the most recently changed first."""
-
-    def text(self, document_id: int) -> str | None:
-        """The whole text of a document, or None when there is no such document."""
-
-    def statistics(self) -> Statistics:
-        """How much is in the store."""
-
-
-class Index(Protocol):
-    """The one door between the pipelines and storage."""
-
-    def snapshot(self) -> AbstractContextManager[Snapshot]:
-        """Open one consistent view for the length of a `with` block."""
-
-    def bulk(self) -> AbstractContextManager[None]:
-        """Many writes in a row: each safe from a crash of the process, all safe from a power loss at the end."""
-
-    def open_space(self, fingerprint: str, dimension: int, model: str, calibration: Calibration | None = None) -> Space:
-        """Make this the active space of an empty store, or check that it is the active one already.
-
-        `calibration` is kept with a new space; one that is there already keeps its own.
-
-        Raises SpaceMismatchError when the store's vectors belong to another model.
-        """
-
-    def content_hash(self, collection: str, uri: str) -> str | None:
-        """The hash a document was last written with, or None when there is no such document."""
-
-    def embedded_chunks(self, collection: str, uri: str) -> frozenset[str]:
-        """Hashes of the document's chunks that have a vector in the active space and need not be embedded again."""
-
-    def write(
-        self, document: Document, chunks: Sequence[Chunk], vectors: Mapping[str, FloatArray], space: Space
-    ) -> WriteOutcome:
-        """Add or replace one document with its chunks, keywords and vectors, all in one transaction.
-
-        `vectors` maps chunk hashes to float32 (dimension,) for every chunk not in `embedded_chunks`. A chunk whose
-        hash the old version already had keeps its id and vector. Raises SpaceMismatchError when `space` is not the
-        active one any more.
-        """
-
-    def forget(self, collection: str, uri: str) -> int:
-        """Remove a document with all its chunks, keywords and vectors; the number of chunks removed, 0 if none."""

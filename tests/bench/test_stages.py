@@ -63,7 +63,7 @@ def test_the_log_holds_each_question_with_its_first_answers_and_documents_have_a
 ) -> None:
     monkeypatch.setattr(config, "SHOWN", 2)
     embedder, path = ToyEmbedder(), tmp_path / "memory.db"
-    with Store(path, embedder) as store:
+    with Store(path, embedder, log=False, metrics=False) as store:
         for topic in TOPICS:
             store.remember(topic)
         answers = {text: store.search(text) for text in ("red", "blue")}

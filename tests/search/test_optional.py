@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator
 from contextlib import closing
+from dataclasses import replace
 from datetime import datetime, timedelta, timezone
 from itertools import pairwise
 from pathlib import Path
@@ -231,7 +232,7 @@ def log(path: Path, text: str, answers: list[int], times: int = 1, vector: bool 
 
 def search(index: SqliteIndex, text: str, *stages: Stage, k: int = 10, mode: Mode = "hybrid") -> Results:
     query = Query(text, k, mode, config.DEFAULT_FUSION)
-    return pipeline.search(index, lambda: TOY, query, stages=stages)
+    return pipeline.search(index, lambda: TOY, replace(query, optional=tuple(stages)))
 
 
 def ids(results: Results) -> list[int]:
@@ -324,7 +325,8 @@ def test_a_chunk_out_of_scope_is_not_recalled(path: Path, index: SqliteIndex) ->
 def test_history_says_when_there_is_no_vector_to_compare(path: Path, index: SqliteIndex) -> None:
     log(path, "red green blue yellow", [9])
     lexical = search(index, "red green blue", History(), mode="lexical")
-    assert lexical.hits == search(index, "red green blue", mode="lexical").hits
+    plain = search(index, "red green blue", mode="lexical")
+    assert [(hit.chunk_id, hit.score) for hit in lexical] == [(hit.chunk_id, hit.score) for hit in plain]
     assert lexical.remarks == ("history did nothing: without a vector this query cannot be compared with past ones",)
     assert search(index, "red green blue", History()).remarks == ()
 
@@ -334,7 +336,7 @@ def test_history_says_so_too_when_the_model_fails(index: SqliteIndex) -> None:
         raise ModelDamagedError("its weights make no sense")
 
     query = Query("red", 5, "hybrid", config.DEFAULT_FUSION)
-    results = pipeline.search(index, missing, query, stages=[History()])
+    results = pipeline.search(index, missing, replace(query, optional=(History(),)))
     assert results.degraded is not None
     assert len(results.remarks) == 1
 
@@ -385,7 +387,7 @@ def test_with_any_stages_scores_are_sums_and_lists_as_long_as_ever(
 
             def ask(k: int, *stages: Stage) -> Results:
                 query = Query("red green blue", k, mode, fusion)
-                return pipeline.search(index, lambda: TOY, query, stages=stages)
+                return pipeline.search(index, lambda: TOY, replace(query, optional=tuple(stages)))
 
             plain, whole, part = ask(12), ask(12, *stages[:number]), ask(k, *stages[:number])
     assert sorted(ids(plain)) == sorted(ids(whole))

@@ -81,9 +81,28 @@ def test_a_model_that_fails_at_its_first_text_leaves_keywords(store: Store, tmp_
 
 def test_timings_name_every_stage(store: Store) -> None:
     timings = store.search("red").timings
-    assert set(timings) == {"embed", "terms", "lexical", "dense", "complete", "fuse", "stages", "fetch", "total"}
+    assert set(timings) == {
+        "embed",
+        "terms",
+        "lexical",
+        "dense",
+        "complete",
+        "fuse",
+        "stages",
+        "fetch",
+        "confidence",
+        "total",
+    }
     assert timings["total"] >= sum(ms for stage, ms in timings.items() if stage != "total")
-    assert set(store.search("red", mode="lexical").timings) == {"embed", "terms", "lexical", "stages", "fetch", "total"}
+    assert set(store.search("red", mode="lexical").timings) == {
+        "embed",
+        "terms",
+        "lexical",
+        "stages",
+        "fetch",
+        "confidence",
+        "total",
+    }
 
 
 def test_the_same_question_gives_the_same_answer(store: Store) -> None:

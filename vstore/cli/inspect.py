@@ -113,6 +113,7 @@ def stats(context: Context, searches: bool, reset: bool, yes: bool, as_json: boo
     else:
         click.echo(
             f"model        {found.space.model}, {found.space.dimension} dimensions ({found.space.fingerprint[:12]})"
+            + ("" if found.space.calibration else ", no confidence: none was fitted to its scores")
         )
 
 

@@ -50,9 +50,9 @@ def snippet(text: str, query: str) -> str:
 
 def print_results(results: Results, *, explain: bool) -> None:
     """Hits for a person to read."""
-    notes = [note for note in (results.degraded, *results.remarks) if note]
+    notes = [note for note in (results.degraded, *results.remarks, results.uncalibrated if explain else None) if note]
     if len(results) and results.answerable is False:
-        notes.append(f"the store does not seem to hold an answer (confidence {results.confidence:.2f})")
+        notes.append(f"perhaps none of this is an answer (confidence {results.confidence:.2f})")
     for note in notes:
         click.secho(f"note: {printable(note)}", fg="yellow", err=True)
     if not len(results):

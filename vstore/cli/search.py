@@ -89,7 +89,7 @@ def search(
             collapse=not no_collapse,
             context=context_,
             context_tokens=context_tokens,
-            stages=_stages(recency, frequency, history),
+            stages=optional_stages(recency, frequency, history),
         )
         # Before the store is closed: nobody shall wait for the search being noted in the file.
         if as_json:
@@ -100,7 +100,7 @@ def search(
         click.echo(", ".join(f"{stage} {ms:.1f} ms" for stage, ms in results.timings.items()), err=True)
 
 
-def _stages(recency: float | None, frequency: bool, history: bool) -> list[Stage]:
+def optional_stages(recency: float | None, frequency: bool, history: bool) -> list[Stage]:
     """The optional stages that were asked for: first the one that adds candidates."""
     from vstore.search.optional import Frequency, History, Recency  # here, because it loads numpy
 

@@ -10,7 +10,7 @@ import click
 
 from vstore.cli.context import Context, conjunction, json_option, pass_context, text_or_stdin
 from vstore.cli.output import LEGS, emit_json, printable
-from vstore.cli.search import search
+from vstore.cli.search import optional_stages, search
 from vstore.errors import NotFoundError
 
 if TYPE_CHECKING:
@@ -47,9 +47,11 @@ def why(context: Context, /, query: str, target: str, as_json: bool, **options: 
 
 def _as_in_search(options: Mapping[str, Any]) -> dict[str, Any]:
     """The options of the command line as those of `Store.search`."""
-    given = {name: value for name, value in options.items() if name != "filters" and not name.startswith("no_")}
-    turned_off = {name.removeprefix("no_"): not value for name, value in options.items() if name.startswith("no_")}
-    return {**given, **turned_off, "where": conjunction(options["filters"])}
+    rest = dict(options)
+    where = conjunction(rest.pop("filters"))
+    stages = optional_stages(*(rest.pop(name) for name in ("recency", "frequency", "history")))
+    named = {name.removeprefix("no_"): not value if name.startswith("no_") else value for name, value in rest.items()}
+    return {**named, "where": where, "stages": stages}
 
 
 def _print(answer: Explanation) -> None:
@@ -87,6 +89,8 @@ def _changes(answer: Explanation) -> list[str]:
             changes.append(f"{'-k' if name == 'k' else '--mode'} {value}")
         elif value is False:
             changes.append(f"--no-{name}")
+        elif name == "stages":
+            changes.append("no --recency, --frequency or --history")
         else:
             excluding = answer.excluded_by[name]
             changes.append(f"no --{'tag' if name == 'tags' else name} {_shown(excluding)}")

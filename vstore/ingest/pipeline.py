@@ -20,7 +20,8 @@ from vstore.ingest.read import read_file, source_hash
 from vstore.ingest.report import AddReport, Progress
 from vstore.ingest.walk import Skipped, find_files
 from vstore.paths import file_uri
-from vstore.types import Chunk, Document, Embedder, Index, Space
+from vstore.storage import Index
+from vstore.types import Chunk, Document, Embedder, Space
 
 if TYPE_CHECKING:
     from vstore.types import FloatArray

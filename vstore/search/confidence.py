@@ -67,14 +67,14 @@ def judge(scale: Scale, evidence: Evidence, chunk_ids: Sequence[int]) -> Confide
 
 
 def features(evidence: Evidence, chunk_ids: Sequence[int]) -> list[tuple[float, float]]:
-    """What confidence looks at: each chunk's cosine, and its BM25 as a share of the information in the query.
+    """What confidence looks at: each chunk's cosine, and its BM25 as fusion weighs it, the store's size aside.
 
-    A share, since it means the same in a store of ten chunks and in one of a million. A chunk without a vector counts
-    as one of average cosine.
+    That is BM25 / sqrt(I * L) with I the information in the query and L that of a word no chunk has: all three grow
+    with the logarithm of the number of chunks. A chunk without a vector counts as one of average cosine.
     """
     mean = evidence.background.mean if evidence.background else 0.0
-    whole = information(evidence) or math.inf
-    return [(evidence.cosines.get(chunk_id, mean), evidence.bm25.get(chunk_id, 0.0) / whole) for chunk_id in chunk_ids]
+    scale = math.sqrt(information(evidence) * math.log(2 * evidence.chunk_count + 1)) or math.inf
+    return [(evidence.cosines.get(chunk_id, mean), evidence.bm25.get(chunk_id, 0.0) / scale) for chunk_id in chunk_ids]
 
 
 def probability(log_odds: float) -> float:

@@ -9,7 +9,8 @@ from functools import cache
 
 from vstore import config
 from vstore.results import Hit, Passage
-from vstore.types import Embedder, Snapshot, Span, StoredChunk, TokenWindow
+from vstore.storage import Snapshot
+from vstore.types import Embedder, Span, StoredChunk, TokenWindow
 
 Count = Callable[[str], int]
 Places = Mapping[tuple[int, int], StoredChunk]  # chunks by document and ordinal

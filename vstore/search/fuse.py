@@ -8,7 +8,7 @@ from __future__ import annotations
 import math
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from vstore import config
 from vstore.types import Background, Candidate, Contribution, Ranking, Term
@@ -30,6 +30,10 @@ class Evidence:
     bm25: Mapping[int, float] = field(default_factory=dict)
     cosines: Mapping[int, float] = field(default_factory=dict)
     background: Background | None = None
+
+    def joined(self, other: Evidence) -> Evidence:
+        """With the scores of further chunks of the same query."""
+        return replace(self, bm25={**self.bm25, **other.bm25}, cosines={**self.cosines, **other.cosines})
 
 
 Fusion = Callable[[Evidence], list[Candidate]]

@@ -17,7 +17,8 @@ from vstore import config
 from vstore.errors import InputError, QueryError
 from vstore.search.fuse import best_first
 from vstore.search.stages import Facts, Stage
-from vstore.types import Candidate, Contribution, Query, Snapshot
+from vstore.storage import Snapshot
+from vstore.types import Candidate, Contribution, Query
 
 if TYPE_CHECKING:
     from vstore.types import FloatArray
@@ -122,11 +123,10 @@ def apply(
     query: Query,
     vector: FloatArray | None,
     candidates: list[Candidate],
-    stages: Sequence[Stage],
 ) -> tuple[list[Candidate], tuple[str, ...]]:
-    """The candidates after these stages, one after the other, and what the stages that did nothing say about it."""
+    """The candidates after the query's optional stages, one after the other, and what those that did nothing say."""
     remarks = []
-    for stage in stages:
+    for stage in query.optional:
         chunk_ids = [candidate.chunk_id for candidate in candidates[: config.POOL_DEPTH]]
         facts = stage.read(snapshot, query, vector, chunk_ids)
         if facts.remark:

@@ -1,6 +1,7 @@
 """Search, in order: embed -> retrieve by keyword and by meaning -> fuse -> stages -> fetch the best k -> context.
 
-Stages that the caller passes come before those that are built in.
+What holds the quoted phrases goes before all else, and stages that the caller passes come before those that are built
+in. At last every result gets its confidence.
 """
 
 from __future__ import annotations
@@ -8,7 +9,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from vstore import config
@@ -16,9 +17,10 @@ from vstore.errors import ModelError, QueryError
 from vstore.results import Hit, Results
 from vstore.search import confidence, fuse, optional
 from vstore.search.context import counter, expand
-from vstore.search.stages import STAGES, Facts, Stage, crowded
-from vstore.search.wording import held, quoted, unmatched
-from vstore.types import Candidate, Embedder, Index, Mode, Query, Ranking, Scope, Snapshot, Space, Term
+from vstore.search.stages import STAGES, Facts, crowded
+from vstore.search.wording import holders_first, quoted, unmatched, wanting
+from vstore.storage import Index, Snapshot
+from vstore.types import Background, Candidate, Embedder, Mode, Query, Ranking, Term
 
 if TYPE_CHECKING:
     from vstore.types import FloatArray
@@ -28,14 +30,16 @@ if TYPE_CHECKING:
 MODES: tuple[Mode, ...] = ("hybrid", "dense", "lexical")
 
 
-def search(
-    index: Index,
-    embedder: Callable[[], Embedder],
-    query: Query,
-    *,
-    stages: Sequence[Stage] = (),
-    explain: bool = False,
-) -> Results:
+@dataclass(frozen=True, slots=True)
+class Found:
+    """All candidates of a search, best first, what they were judged by, and what there is to remark on."""
+
+    evidence: fuse.Evidence
+    candidates: list[Candidate]
+    remarks: tuple[str, ...]
+
+
+def search(index: Index, embedder: Callable[[], Embedder], query: Query, *, explain: bool = False) -> Results:
     """The best `min(query.k, matching)` chunks, all read from one snapshot.
 
     A hybrid search without a model is served by keywords alone and says so in `degraded`. Raises QueryError for a
@@ -43,41 +47,36 @@ def search(
     a dense search has no model.
     """
     check(query)
-    optional.check(stages)
-    asked = query.text
-    phrases, text = quoted(asked)
-    query = replace(query, text=text)
-    remarks: tuple[str, ...] = ()
     timings: dict[str, float] = {}
     with _timed(timings, "total"):
         with _timed(timings, "embed"):
             mode, degraded, model, question = prepare(embedder, query)
         with index.snapshot() as snapshot:
-            if phrases:
-                with _timed(timings, "phrases"):
-                    query, remarks = held(snapshot, query, phrases)
-            with _timed(timings, "terms"):
-                terms = snapshot.terms(query.text) if mode != "dense" or explain else ()
-                remarks += unmatched(terms, mode)
-            evidence, candidates = rank(snapshot, query, mode, terms, question, timings)
-            if stages:
-                with _timed(timings, "optional"):
-                    vector = question[1] if question else None
-                    candidates, more = optional.apply(snapshot, query, vector, candidates, stages)
-                    remarks += more
-            if query.stages:
-                with _timed(timings, "stages"):
-                    candidates = _staged(snapshot, candidates, query.stages)
+            found = find(snapshot, query, mode, question, timings)
             with _timed(timings, "fetch"):
-                hits = _hits(snapshot, candidates[: query.k], terms if explain else ())
-            space = snapshot.space
+                hits = _hits(snapshot, found.candidates[: query.k], query.text if explain else "")
             if query.context:
                 with _timed(timings, "context"):
                     hits = expand(snapshot, hits, query.context, query.context_tokens, counter(model))
-    compared = question if space else None
-    results = Results(asked, hits, mode, query.fusion, degraded, remarks, timings=timings, question=compared)
-    judged_ids = [candidate.chunk_id for candidate in candidates[: max(query.k, config.SHOWN)]]
-    return _judged(results, space, evidence, judged_ids)
+            with _timed(timings, "confidence"):
+                sure = _sure(snapshot, found, mode, len(hits))
+            space = snapshot.space
+    uncalibrated = None
+    if space is not None and sure is None:
+        uncalibrated = f"no confidence: none was fitted to the scores of {space.model}"
+    return Results(
+        query=query.text,
+        hits=tuple(replace(hit, confidence=sure.chunks[hit.chunk_id]) for hit in hits) if sure else hits,
+        mode=mode,
+        fusion=query.fusion,
+        degraded=degraded,
+        remarks=found.remarks,
+        confidence=sure.search if sure else None,
+        answerable=sure.answerable if sure else None,
+        uncalibrated=uncalibrated,
+        timings=timings,
+        question=question if space else None,
+    )
 
 
 def check(query: Query) -> None:
@@ -95,6 +94,7 @@ def check(query: Query) -> None:
     if query.context != "section" and not _is_count(query.context, 0, config.MAX_CONTEXT):
         most = config.MAX_CONTEXT
         raise QueryError(f"context is up to {most} chunks on each side of a hit, or 'section', not {query.context!r}")
+    optional.check(query.optional)
     if not _is_count(query.context_tokens, 1, config.UNLIMITED):
         raise QueryError(f"context_tokens is a number of tokens, at least 1, not {query.context_tokens!r}")
 
@@ -111,7 +111,8 @@ def prepare(
         return "lexical", None, None, None
     try:
         model = embedder()
-        vector = model.embed_queries([query.text])[0]  # a model's weights are read at its first text, and may be unfit
+        _, text = quoted(query.text)
+        vector = model.embed_queries([text])[0]  # a model's weights are read at its first text, and may be unfit
     except ModelError as error:
         if query.mode == "dense":
             raise
@@ -119,31 +120,45 @@ def prepare(
     return query.mode, None, model, (model.fingerprint, vector)
 
 
-def ranked(
-    snapshot: Snapshot,
-    query: Query,
-    mode: Mode,
-    terms: Sequence[Term],
-    question: Question | None,
-    timings: dict[str, float],
-) -> list[Candidate]:
+def find(snapshot: Snapshot, query: Query, mode: Mode, question: Question | None, timings: dict[str, float]) -> Found:
     """All candidates in the order of the results, of which a search returns the first k."""
-    _, candidates = rank(snapshot, query, mode, terms, question, timings)
+    phrases, text = quoted(query.text)
+    with _timed(timings, "terms"):
+        terms = snapshot.terms(text) if mode != "dense" else ()
+    evidence, candidates = _rank(snapshot, query, mode, terms, question, timings)
+    remarks = unmatched(terms, mode) if snapshot.chunk_count else ()
+    if phrases:
+        with _timed(timings, "phrases"):
+            holding = snapshot.holding(phrases, query.scope)
+        if holding:
+            narrowed = replace(query, scope=replace(query.scope, among=holding))
+            first_evidence, first = _rank(snapshot, narrowed, mode, terms, question, timings, evidence.background)
+            evidence = evidence.joined(first_evidence)
+            candidates = holders_first(first, candidates, holding)
+        remarks += wanting(phrases, len(holding), query.k)
+    if query.optional:
+        with _timed(timings, "optional"):
+            vector = question[1] if question else None
+            candidates, more = optional.apply(snapshot, query, vector, candidates)
+            remarks += more
+            recalled = [candidate.chunk_id for candidate in candidates[: config.POOL_DEPTH]]
+            evidence = _completed(snapshot, evidence, question, recalled)
     if query.stages:
         with _timed(timings, "stages"):
             candidates = _staged(snapshot, candidates, query.stages)
-    return candidates
+    return Found(evidence, candidates, remarks)
 
 
-def rank(
+def _rank(
     snapshot: Snapshot,
     query: Query,
     mode: Mode,
     terms: Sequence[Term],
     question: Question | None,
     timings: dict[str, float],
+    background: Background | None = None,
 ) -> tuple[fuse.Evidence, list[Candidate]]:
-    """All candidates, best first as fusion sees them, and what they were judged by."""
+    """Candidates in the order of fusion, and what they were judged by; `background` is the scope's unless given."""
     depth = max(config.POOL_DEPTH, query.k)
     lexical, dense = Ranking("lexical"), Ranking("dense")
     if mode != "dense":
@@ -159,32 +174,30 @@ def rank(
     if question is None or mode != "hybrid":
         return evidence, fuse.alone(lexical if mode == "lexical" else dense)
     with _timed(timings, "complete"):
-        evidence = _completed(snapshot, evidence, question[1], query.scope)
+        background = background or snapshot.background(question[1], query.scope)
+        ids = [*lexical.chunk_ids, *dense.chunk_ids]
+        evidence = replace(_completed(snapshot, evidence, question, ids), background=background)
     with _timed(timings, "fuse"):
         return evidence, fuse.FUSIONS[query.fusion](evidence)
 
 
-def _completed(snapshot: Snapshot, evidence: fuse.Evidence, vector: FloatArray, scope: Scope) -> fuse.Evidence:
-    """Each candidate of one ranking gets its score in the other, and all are seen against the scope's cosines."""
-    lexical, dense = evidence.lexical.chunk_ids, evidence.dense.chunk_ids
-    return replace(
-        evidence,
-        bm25={**evidence.bm25, **snapshot.bm25(evidence.terms, [i for i in dense if i not in evidence.bm25])},
-        cosines={**evidence.cosines, **snapshot.cosines(vector, [i for i in lexical if i not in evidence.cosines])},
-        background=snapshot.background(vector, scope),
-    )
+def _completed(
+    snapshot: Snapshot, evidence: fuse.Evidence, question: Question | None, chunk_ids: Sequence[int]
+) -> fuse.Evidence:
+    """With the scores that these chunks lack: what one ranking offers gets its score in the other."""
+    bm25 = snapshot.bm25(evidence.terms, [chunk_id for chunk_id in chunk_ids if chunk_id not in evidence.bm25])
+    unknown = [chunk_id for chunk_id in chunk_ids if chunk_id not in evidence.cosines]
+    cosines = snapshot.cosines(question[1], unknown) if question else {}
+    return evidence.joined(replace(evidence, bm25=bm25, cosines=cosines))
 
 
-def _judged(results: Results, space: Space | None, evidence: fuse.Evidence, chunk_ids: Sequence[int]) -> Results:
-    """The results with what we hold of them; `chunk_ids` are theirs and those behind, best first."""
-    scale = confidence.scale(results.mode, space)
-    if scale is None and chunk_ids:
-        assert space is not None, "what was found with a vector lies in a space"
-        remark = f"no confidence is given: nobody has fitted one to the scores of {space.model}"
-        return replace(results, remarks=(*results.remarks, remark))
-    found = confidence.judge(scale or confidence.KEYWORDS, evidence, chunk_ids)
-    hits = tuple(replace(hit, confidence=found.chunks[hit.chunk_id]) for hit in results.hits)
-    return replace(results, hits=hits, confidence=found.search, answerable=found.answerable)
+def _sure(snapshot: Snapshot, found: Found, mode: Mode, hits: int) -> confidence.Confidence | None:
+    """How sure we are of the first candidates; None when nobody knows what scores mean in the store's space."""
+    scale = confidence.scale(mode, snapshot.space)
+    if scale is None and found.candidates:
+        return None
+    chunk_ids = [candidate.chunk_id for candidate in found.candidates[: max(hits, config.SHOWN)]]
+    return confidence.judge(scale or confidence.KEYWORDS, found.evidence, chunk_ids)
 
 
 def _staged(snapshot: Snapshot, candidates: list[Candidate], names: Sequence[str]) -> list[Candidate]:
@@ -203,10 +216,11 @@ def _facts(snapshot: Snapshot, candidates: Sequence[Candidate]) -> Facts:
     return Facts(snapshot.chunks(ids), snapshot.vectors(ids))
 
 
-def _hits(snapshot: Snapshot, candidates: Sequence[Candidate], terms: Sequence[Term]) -> tuple[Hit, ...]:
+def _hits(snapshot: Snapshot, candidates: Sequence[Candidate], explained: str) -> tuple[Hit, ...]:
+    """The candidates with their texts, and with the words that they share with the `explained` query, if any."""
     ids = [candidate.chunk_id for candidate in candidates]
     chunks = snapshot.chunks(ids)
-    matched = snapshot.matched(terms, ids) if terms else {}
+    matched = snapshot.matched(snapshot.terms(explained), ids) if explained else {}
     hits = []
     for candidate in candidates:
         chunk = chunks[candidate.chunk_id]

@@ -7,8 +7,9 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from vstore.filters import All, Comparison
-from vstore.search.pipeline import check, prepare, ranked
-from vstore.types import Candidate, Embedder, Mode, Query, Snapshot, StoredDocument
+from vstore.search.pipeline import check, find, prepare
+from vstore.storage import Snapshot
+from vstore.types import Candidate, Embedder, Mode, Query, StoredDocument
 
 if TYPE_CHECKING:
     from vstore.search.pipeline import Question
@@ -67,7 +68,7 @@ class Probe:
         """All candidates in the order of the results."""
         mode = self.served(query)
         question = self.question(query.text) if mode != "lexical" else None
-        return ranked(self.snapshot, query, mode, self.snapshot.terms(query.text), question, {})
+        return find(self.snapshot, query, mode, question, {}).candidates
 
     def place(self, query: Query, targets: frozenset[int]) -> int | None:
         """Where the first of these chunks stands among all candidates, from 1; None when none is there."""

@@ -77,9 +77,11 @@ def _variants(probe: Probe) -> Iterator[tuple[dict[str, Any], int]]:
     """
     k = probe.asked.k
     stages: list[dict[str, Any]] = [{name: False} for name in probe.asked.stages]
+    stages += [{"stages": ()}] if probe.asked.optional else []
     fitting = MODES if probe.question(probe.asked.text) is not None else ()
     modes: list[dict[str, Any]] = [{"mode": mode} for mode in fitting if mode != probe.asked.mode]
-    both: list[dict[str, Any]] = [dict.fromkeys(probe.asked.stages, False)] if len(stages) > 1 else []
+    off = {option: value for change in stages for option, value in change.items()}
+    both: list[dict[str, Any]] = [off] if len(stages) > 1 else []
     yield from ((change, k) for change in [{}, *stages])
     yield {}, max(k, config.POOL_DEPTH)
     yield from ((change, k) for change in modes)

@@ -12,7 +12,8 @@ from vstore import config
 from vstore.errors import InputError
 from vstore.search.fuse import best_first
 from vstore.search.stages import Facts
-from vstore.types import Candidate, Contribution, Query, Snapshot, StoredChunk
+from vstore.storage import Snapshot
+from vstore.types import Candidate, Contribution, Query, StoredChunk
 
 if TYPE_CHECKING:
     from vstore.types import FloatArray

@@ -17,7 +17,8 @@ from typing import TYPE_CHECKING, Protocol, runtime_checkable
 import numpy as np
 
 from vstore import config
-from vstore.types import Candidate, PastQuery, Query, Snapshot, StoredChunk
+from vstore.storage import Snapshot
+from vstore.types import Candidate, PastQuery, Query, StoredChunk
 
 if TYPE_CHECKING:
     from vstore.types import FloatArray

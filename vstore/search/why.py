@@ -11,7 +11,8 @@ from vstore.results import Explanation, Move, Standing
 from vstore.search.pipeline import check
 from vstore.search.probe import Options, Probe, Questions, place_of
 from vstore.search.remedy import Barrier, Remedy, barriers, bring_back
-from vstore.types import Candidate, Embedder, Index, Mode, Query, Snapshot, StoredChunk, StoredDocument, Term
+from vstore.storage import Index, Snapshot
+from vstore.types import Candidate, Embedder, Mode, Query, StoredChunk, StoredDocument, Term
 
 
 def why(
@@ -107,7 +108,7 @@ def _explain(probe: Probe, chunks: Mapping[int, StoredChunk], blocked: Mapping[s
 def _legs(probe: Probe, asked: Query, targets: frozenset[int]) -> dict[str, list[Candidate]]:
     """Each leg alone, as deep as a search goes; without a model that fits there is one."""
     legs: tuple[Mode, ...] = ("lexical",) if probe.question(asked.text) is None else ("lexical", "dense")
-    deep = replace(asked, k=config.MAX_K, stages=())
+    deep = replace(asked, k=config.MAX_K, stages=(), optional=())
     return {leg: probe.candidates(replace(deep, mode=leg)) for leg in legs}
 
 
@@ -127,9 +128,12 @@ def _best(
 
 def _moves(probe: Probe, asked: Query, targets: frozenset[int], final: Sequence[Candidate]) -> tuple[Move, ...]:
     """The stages that moved the first of the chunks back, in the order they acted."""
-    lists = [probe.candidates(replace(asked, stages=asked.stages[:n])) for n in range(len(asked.stages))]
+    names = [*(stage.name for stage in asked.optional), *asked.stages]
+    so_far = [replace(asked, stages=(), optional=asked.optional[:n]) for n in range(len(asked.optional))]
+    so_far += [replace(asked, stages=asked.stages[:n]) for n in range(len(asked.stages))]
+    lists = [probe.candidates(query) for query in so_far]
     moves = []
-    for stage, before, after in zip(asked.stages, lists, [*lists, final][1:], strict=True):
+    for stage, before, after in zip(names, lists, [*lists, final][1:], strict=True):
         start, end = place_of(before, targets), place_of(after, targets)
         if start is not None and end is not None and start < end:
             moved = before[start - 1].chunk_id

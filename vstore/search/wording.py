@@ -1,14 +1,15 @@
-"""The wording of a query: phrases in quotes hold word for word, and words that nothing has are named as such."""
+"""The wording of a query: what holds its quoted phrases word for word comes first; what nothing has is remarked on."""
 
 from __future__ import annotations
 
 import re
 import textwrap
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import replace
 
 from vstore import config
-from vstore.types import Mode, Query, Snapshot, Term
+from vstore.search.optional import spread
+from vstore.types import Candidate, Contribution, Mode, Term
 
 # A straight quote after a digit is an inch mark. Each kind of mark is closed by its own.
 _QUOTED = re.compile(r'(?<!\d)"([^"]*)"|“([^“”]*)”|„([^„“”]*)[“”]|«([^«»]*)»')
@@ -32,17 +33,29 @@ def quoted(text: str) -> tuple[tuple[str, ...], str]:
     return tuple(phrases), unquoted.strip() if phrases else text
 
 
-def held(snapshot: Snapshot, query: Query, phrases: Sequence[str]) -> tuple[Query, tuple[str, ...]]:
-    """The query narrowed to the chunks that hold every phrase, and remarks.
+def holders_first(first: list[Candidate], others: Sequence[Candidate], holding: Collection[int]) -> list[Candidate]:
+    """The candidates that hold the phrases, lifted above the others; `holding` are the ids of all that hold them."""
+    ids = frozenset(holding)
+    rest = [candidate for candidate in others if candidate.chunk_id not in ids]
+    if not rest or not first:
+        return first + rest
+    lift = rest[0].score + spread(rest) - first[-1].score
+    if lift > 0.0:
+        part = Contribution("phrase", lift)
+        first = [replace(candidate, why=(*candidate.why, part)) for candidate in first]
+    return first + rest
 
-    Where no chunk in scope does, the query stays as wide as it was and a remark says so.
-    """
-    ids = snapshot.holding(phrases, query.scope)
-    if ids:
-        return replace(query, scope=replace(query.scope, among=ids)), ()
+
+def wanting(phrases: Sequence[str], holding: int, k: int) -> tuple[str, ...]:
+    """A remark when fewer chunks hold every phrase than were asked for."""
+    if holding >= k:
+        return ()
     names = textwrap.shorten(", ".join(f'"{phrase}"' for phrase in phrases), config.SNIPPET_CHARS, placeholder=" ...")
     together = "all of " if len(phrases) > 1 else ""
-    return query, (f"no chunk has {together}{names} word for word; searched for the words",)
+    if not holding:
+        return (f"no chunk has {together}{names} word for word; searched for the words",)
+    has = "chunk has" if holding == 1 else "chunks have"
+    return (f"only {holding:,} {has} {together}{names} word for word; others follow",)
 
 
 def unmatched(terms: Sequence[Term], mode: Mode) -> tuple[str, ...]:
