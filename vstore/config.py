@@ -95,7 +95,19 @@ CODE_OVERSAMPLING: Final = 5  # the same for each result asked for
 POOL_DEPTH: Final = 100  # candidates each leg offers to fusion, or k if larger; deeper lists changed nothing
 RRF_K: Final = 60  # ranks; the constant of Cormack, Clarke and Buettcher (SIGIR 2009)
 CALIBRATED_LEXICAL: Final = 2.5  # log-ranks for a unit of BM25 / sqrt(IDF); fitted on eight collections it is 2 to 3
-RRF_ADAPTIVE_K: Final = 20  # ranks; `rrf` can afford a steeper curve than 60 because its weights follow the evidence
+TRUST_DEPTH: Final = 20  # chunks of each leg compared to see whether they agree; 10 to 30 make no difference
+TRUST_AGREEMENT: Final = 0.6  # share; medians under an English model: 0.56 to 0.85 in English, 0.1 in Russian
+TRUST_CHANCE: Final = 1.5  # of ln(n); below, the best cosine may be luck, at twice this it needs no agreement
+TRUST_FLOOR: Final = 0.2  # keeps the order by meaning among chunks without a matching word
+RRF_ADAPTIVE_K: Final = 40  # ranks; with the ceiling, no loss against equal weights and k = 60 on fitting questions
+RRF_LEXICAL_CEILING: Final = 0.6  # share of the keyword leg in `rrf`; without it QMSum lost 0.011 to equal weights
+CONVEX_LEXICAL: Final = 0.35  # share of the keyword leg in `convex`
+FIXED_DENSE_WEIGHT: Final = 0.4  # share of the dense leg in rrf-fixed; best on the train split of SciFact
+IDF_LONG_QUERY_WORDS: Final = 50  # words; rrf-idf takes longer queries for pasted text and trusts meaning
+IDF_LONG_QUERY_LEXICAL: Final = 0.1  # share of the keyword leg for those
+IDF_DEFAULT_LEXICAL: Final = 0.4  # share of the keyword leg when there is no term or hardly a chunk to judge by
+IDF_LEXICAL_RANGE: Final = (0.1, 0.6)  # shares of the keyword leg for the commonest and for the rarest terms
+IDF_STEEPNESS: Final = 2.0  # of the logistic curve between them, per unit of mean IDF (natural logarithm)
 # The scales of confidence, see vstore.calibration.Scale: intercept, points for a cosine of 1, for a keyword score of 1;
 # intercept and slope for the best result (all in log-odds); threshold (probability). Fitted by bench/confidence.py on
 # the train and dev splits, or seeded halves of the questions, of nine collections, for the default model.
@@ -105,13 +117,6 @@ LEXICAL_SCALE: Final = (-4.74, 0.0, 3.19, 1.56, 0.931, 0.33)  # of keywords alon
 DEFAULT_MODEL_FINGERPRINT: Final = (
     "60fa7b515b42909d338f2cb1ccf8463515cdb84921b7080cb2c0dd4559ac9f72"  # all-MiniLM-L6-v2
 )
-CONVEX_LEXICAL: Final = 0.35  # share of the keyword leg in `convex`
-FIXED_DENSE_WEIGHT: Final = 0.4  # share of the dense leg in rrf-fixed; best on the train split of SciFact
-IDF_LONG_QUERY_WORDS: Final = 50  # words; rrf-idf takes longer queries for pasted text and trusts meaning
-IDF_LONG_QUERY_LEXICAL: Final = 0.1  # share of the keyword leg for those
-IDF_DEFAULT_LEXICAL: Final = 0.4  # share of the keyword leg when there is no term or hardly a chunk to judge by
-IDF_LEXICAL_RANGE: Final = (0.1, 0.6)  # shares of the keyword leg for the commonest and for the rarest terms
-IDF_STEEPNESS: Final = 2.0  # of the logistic curve between them, per unit of mean IDF (natural logarithm)
 STAGE_WEIGHT: Final = 0.25  # of the way from the SHOWN-th score to the first: two or three places
 RECENCY_HALF_LIFE_DAYS: Final = 30.0  # days; notes of this month against those of the last
 HISTORY_COSINE: Final = 0.7  # between two questions; one in ten of Cranfield has such a neighbour, at 0.5 one in two

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from dataclasses import replace
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from vstore.search.fuse import FUSIONS, Evidence, alone, best_first, idf_weight, reciprocal_ranks
+from vstore.search.fuse import FUSIONS, Evidence, alone, best_first, idf_weight, reciprocal_ranks, trust
 from vstore.types import Background, Candidate, Contribution, Ranking, Term
 
 rankings = st.lists(st.integers(1, 30), unique=True, max_size=20)
@@ -93,7 +94,7 @@ def test_every_score_is_the_sum_of_its_contributions_and_every_chunk_is_there_on
 def test_reciprocal_ranks_explain_each_addend_by_weight_and_rank(
     lexical: list[int], dense: list[int], name: str
 ) -> None:
-    constant = 20 if name == "rrf" else 60
+    constant = 40 if name == "rrf" else 60
     for candidate in FUSIONS[name](evidence(lexical, dense, [3])):
         legs = {"lexical": lexical, "dense": dense}
         assert [part.source for part in candidate.why] == [leg for leg in legs if candidate.chunk_id in legs[leg]]
@@ -179,12 +180,82 @@ def test_calibrated_is_the_keyword_order_where_cosines_say_nothing(background: B
     assert [candidate.chunk_id for candidate in fused] == [2, 1, 3]
 
 
-def test_a_word_the_store_has_never_seen_makes_the_others_count_less() -> None:
-    """It adds ln(100.5 / 0.5) to the information the query carries."""
-    known = FUSIONS["calibrated"](completed({1: 4.0}, {1: 0.1}, [9]))[0].score
-    unseen = FUSIONS["calibrated"](completed({1: 4.0}, {1: 0.1}, [9, 0]))[0].score
-    one, other = math.log(91.5 / 9.5), math.log(100.5 / 0.5)
-    assert unseen / known == pytest.approx(math.sqrt(one / (one + other)))
+def test_a_word_the_store_has_never_seen_changes_nothing() -> None:
+    """It raises no BM25, so it says nothing about what BM25 is by chance; a known word of the same IDF does."""
+    known, unseen, seen = (
+        FUSIONS["calibrated"](completed({1: 4.0}, {1: 0.1}, frequencies))[0].score
+        for frequencies in ([9], [9, 0], [9, 9])
+    )
+    assert unseen == known
+    assert seen / known == pytest.approx(math.sqrt(1 / 2))
+
+
+def test_the_balance_scales_what_keywords_say_and_nothing_else() -> None:
+    fused = {
+        balance: FUSIONS["calibrated"](replace(completed({1: 4.0}, {1: 0.3}), balance=balance))[0]
+        for balance in (2.5, 5.0)
+    }
+    points = {balance: [part.points for part in candidate.why] for balance, candidate in fused.items()}
+    assert points[5.0] == pytest.approx([2 * points[2.5][0], points[2.5][1]])
+
+
+# --- trust in the dense leg -------------------------------------------------------------------------------------------
+
+
+def four_chunks(bm25: dict[int, float], deviations: dict[int, float]) -> Evidence:
+    """Cosines are given as deviations from the mean; of four chunks in scope the first two of each leg are compared."""
+    return completed(bm25, {chunk_id: 0.1 + 0.05 * z for chunk_id, z in deviations.items()})
+
+
+def test_legs_that_agree_are_both_believed() -> None:
+    """Meaning's first two, 1 and 2, hold 6 of the 7 points of keywords' first two, 1 and 3: more than 0.6."""
+    assert trust(four_chunks({1: 4.0, 2: 2.0, 3: 3.0}, {1: 1.6, 2: 1.4, 3: 0.2, 4: 0.1})) == 1.0
+
+
+def test_trust_is_the_larger_agreement_as_a_share_of_what_is_enough() -> None:
+    """Meaning's first two hold 1 of keywords' 8 points; keywords' first two 0.6 of meaning's 3 deviations, a fifth."""
+    found = four_chunks({1: 1.0, 3: 5.0, 4: 3.0}, {1: 1.6, 2: 1.4, 3: 0.4, 4: 0.2})
+    assert trust(found) == pytest.approx((0.6 / 3.0) / 0.6)
+    words = four_chunks({1: 2.0, 3: 5.0, 4: 3.0}, {1: 1.6, 2: 1.4, 3: 0.1, 4: 0.2})  # a quarter; a tenth
+    assert trust(words) == pytest.approx((2.0 / 8.0) / 0.6)
+
+
+def test_where_the_legs_have_nothing_in_common_a_fifth_is_left() -> None:
+    """So chunks without a matching word keep their order by meaning: 1 before 2, behind those that match."""
+    blind = four_chunks({3: 5.0, 4: 3.0}, {1: 1.6, 2: 1.4, 3: -0.1, 4: -0.2})
+    assert trust(blind) == 0.2
+    assert [candidate.chunk_id for candidate in FUSIONS["calibrated"](blind)] == [3, 4, 1, 2]
+    assert FUSIONS["calibrated"](blind)[2].why[0].weight == 0.2
+
+
+@pytest.mark.parametrize(
+    ("z", "expected"),
+    [
+        (2.0, 0.2),  # 2 log-ranks: not even 1.5 ln 4 = 2.08
+        (2.5, 3.125 / (1.5 * math.log(4)) - 1.0),
+        (3.0, 1.0),  # 4.5 log-ranks: more than twice that
+    ],
+)
+def test_a_cosine_far_beyond_chance_needs_no_agreement(z: float, expected: float) -> None:
+    found = four_chunks({3: 5.0, 4: 3.0}, {1: z, 2: 1.4, 3: -0.1, 4: -0.2})
+    assert trust(found) == pytest.approx(expected)
+
+
+def test_chance_is_that_of_the_scope_and_where_the_leg_is_cut_off_of_the_store() -> None:
+    """The best of 50 chunks at z = 4 (8 log-ranks) is beyond 1.5 ln 50 = 5.9; where 100 came back there may be more."""
+    for length, expected in ((50, 8.0 / (1.5 * math.log(50)) - 1.0), (100, 0.2)):
+        cosines = {chunk_id: 0.1 for chunk_id in range(length)} | {0: 0.3}
+        found = completed({length - 1: 5.0}, cosines)
+        found = replace(found, chunk_count=1_000_000, terms=[Term("word", "word", 9)])
+        assert trust(found) == pytest.approx(expected)
+
+
+def test_without_a_matching_word_there_is_nothing_to_agree_with() -> None:
+    assert trust(four_chunks({}, {1: 0.4, 2: 0.2, 3: 0.1, 4: -0.2})) == 1.0
+
+
+def test_a_chunk_without_a_vector_agrees_with_nothing() -> None:
+    assert trust(four_chunks({7: 5.0, 8: 3.0}, {1: 1.6, 2: 1.4, 3: -0.1, 4: -0.2})) == 0.2
 
 
 scores = st.dictionaries(st.integers(1, 9), st.floats(0.01, 20.0), max_size=9)
@@ -220,6 +291,12 @@ def test_adaptive_weights_are_each_legs_share_of_the_evidence() -> None:
     fused = FUSIONS["rrf"](completed({1: 4.0}, {2: 0.3}))
     weights = {candidate.chunk_id: candidate.why[0].weight for candidate in fused}
     assert weights == pytest.approx({1: lexical / (lexical + 8.0), 2: 8.0 / (lexical + 8.0)})
+
+
+def test_keywords_get_six_tenths_at_most() -> None:
+    fused = FUSIONS["rrf"](completed({1: 40.0}, {2: 0.3}))
+    weights = {candidate.chunk_id: candidate.why[0].weight for candidate in fused}
+    assert weights == pytest.approx({1: 0.6, 2: 0.4})
 
 
 # --- the weight by rarity ---------------------------------------------------------------------------------------------

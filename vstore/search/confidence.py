@@ -69,11 +69,12 @@ def judge(scale: Scale, evidence: Evidence, chunk_ids: Sequence[int]) -> Confide
 def features(evidence: Evidence, chunk_ids: Sequence[int]) -> list[tuple[float, float]]:
     """What confidence looks at: each chunk's cosine, and its BM25 as fusion weighs it, the store's size aside.
 
-    That is BM25 / sqrt(I * L) with I the information in the query and L that of a word no chunk has: all three grow
-    with the logarithm of the number of chunks. A chunk without a vector counts as one of average cosine.
+    That is BM25 / sqrt(I * L) with I the information in the query, unseen words included, and L that of a word no chunk
+    has: all three grow with the logarithm of the number of chunks. A chunk without a vector counts as one of average cosine.
     """
     mean = evidence.background.mean if evidence.background else 0.0
-    scale = math.sqrt(information(evidence) * math.log(2 * evidence.chunk_count + 1)) or math.inf
+    n = evidence.chunk_count
+    scale = math.sqrt(information(evidence.terms, n) * math.log(2 * n + 1)) or math.inf
     return [(evidence.cosines.get(chunk_id, mean), evidence.bm25.get(chunk_id, 0.0) / scale) for chunk_id in chunk_ids]
 
 

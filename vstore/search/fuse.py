@@ -19,7 +19,8 @@ class Evidence:
     """What fusion may look at.
 
     Both rankings; the query's terms, its length in words, the chunks in the store; and BM25 scores and cosines by
-    chunk, in a hybrid search for every chunk of either ranking, with the spread of the cosines in scope.
+    chunk, in a hybrid search for every chunk of either ranking, with the spread of the cosines in scope. `balance` is
+    the one fitted constant of `calibrated`: log-ranks for a unit of BM25 / sqrt(IDF).
     """
 
     lexical: Ranking
@@ -30,6 +31,7 @@ class Evidence:
     bm25: Mapping[int, float] = field(default_factory=dict)
     cosines: Mapping[int, float] = field(default_factory=dict)
     background: Background | None = None
+    balance: float = config.CALIBRATED_LEXICAL
 
     def joined(self, other: Evidence) -> Evidence:
         """With the scores of further chunks of the same query."""
@@ -45,11 +47,12 @@ def calibrated(evidence: Evidence) -> list[Candidate]:
     For a chunk d the expected rank under a null is about exp(-z^2 / 2) by cosine, with z counted in standard
     deviations of the scope's cosines, and exp(-c BM25(d) / sqrt(I)) by keywords, where I is the sum of the IDF of the
     query's terms. The score is minus the logarithm of the product of both: what fusing reciprocal ranks means once
-    ranks are comparable. Chunks below the mean cosine count negatively, so that no two are alike.
+    ranks are comparable. Chunks below the mean cosine count negatively, so that no two are alike. All that cosines
+    say is multiplied by `trust`.
     """
     if not len(evidence.dense):
         return alone(evidence.lexical)
-    weight = keyword_weight(evidence)
+    weight, belief = keyword_weight(evidence), trust(evidence)
     candidates = []
     for chunk_id, places in ranks_of(evidence).items():
         cosine, keywords = evidence.cosines.get(chunk_id), evidence.bm25.get(chunk_id, 0.0)
@@ -58,7 +61,7 @@ def calibrated(evidence: Evidence) -> list[Candidate]:
             why.append(Contribution("lexical", weight * keywords, places.get("lexical"), keywords, weight))
         if cosine is not None:
             z = deviations(evidence, cosine)
-            why.append(Contribution("dense", z * abs(z) / 2.0, places.get("dense"), cosine))
+            why.append(Contribution("dense", belief * z * abs(z) / 2.0, places.get("dense"), cosine, belief))
         candidates.append(Candidate(chunk_id, tuple(why)))
     return best_first(candidates)
 
@@ -90,13 +93,14 @@ def convex(evidence: Evidence) -> list[Candidate]:
 def rrf(evidence: Evidence) -> list[Candidate]:
     """Weighted reciprocal rank fusion; each leg's weight is its share of the evidence its best chunk has.
 
-    The evidence is that of `calibrated`: minus the logarithm of the best chunk's expected rank under a null.
+    The evidence is that of `calibrated`: minus the logarithm of the best chunk's expected rank under a null. Keywords
+    get RRF_LEXICAL_CEILING at most.
     """
     lexical = keyword_weight(evidence) * evidence.lexical.scores[0] if len(evidence.lexical) else 0.0
     z = max(0.0, deviations(evidence, evidence.dense.scores[0])) if len(evidence.dense) else 0.0
     dense = z * z / 2.0
     share = lexical / (lexical + dense) if lexical + dense > 0.0 else 0.5
-    return reciprocal_ranks(evidence, share, config.RRF_ADAPTIVE_K)
+    return reciprocal_ranks(evidence, min(share, config.RRF_LEXICAL_CEILING), config.RRF_ADAPTIVE_K)
 
 
 def rrf_fixed(evidence: Evidence) -> list[Candidate]:
@@ -153,19 +157,54 @@ def ranks_of(evidence: Evidence) -> dict[int, dict[str, int]]:
 
 
 def keyword_weight(evidence: Evidence) -> float:
-    """What a point of BM25 says: CALIBRATED_LEXICAL over the root of the information in the query.
+    """What a point of BM25 says: `balance` over the root of the information in the query.
 
-    The more a query says, the higher BM25 is by chance.
+    The more a query says, the higher BM25 is by chance. Terms the store has never seen raise no BM25 and do not count.
     """
-    known = information(evidence)
-    return config.CALIBRATED_LEXICAL / math.sqrt(known) if known > 0.0 else 0.0
+    seen = information([term for term in evidence.terms if term.document_frequency], evidence.chunk_count)
+    return evidence.balance / math.sqrt(seen) if seen > 0.0 else 0.0
 
 
-def information(evidence: Evidence) -> float:
-    """The IDF of all the query's terms together; terms the store has never seen count too."""
-    n = evidence.chunk_count
-    frequencies = (term.document_frequency for term in evidence.terms)
+def information(terms: Iterable[Term], chunk_count: int) -> float:
+    """The IDF of the terms together."""
+    n = chunk_count
+    frequencies = (term.document_frequency for term in terms)
     return sum(max(0.0, math.log((n - df + 0.5) / (df + 0.5))) for df in frequencies if df <= n)
+
+
+def trust(evidence: Evidence) -> float:
+    """How far to believe the cosines, from TRUST_FLOOR to 1: a model that cannot read the text still returns vectors.
+
+    Matching words are a fact, so the dense leg has to agree with them. The agreement is the larger of two shares: of
+    the BM25 that the first chunks by keywords have, what the first by meaning have too; and of the deviations that the
+    first by meaning have, what the first by keywords have too. Without agreement a best cosine will do that lies out
+    farther than the best of all the chunks in scope would by chance, at z^2 / 2 = ln n.
+    """
+    lexical, dense = evidence.lexical, evidence.dense
+    depth = max(1, min(config.TRUST_DEPTH, len(dense) // 2))  # half of a small scope: all of it agrees with anything
+    by_words, by_meaning = lexical.chunk_ids[:depth], dense.chunk_ids[:depth]
+    agreement = max(
+        _share(_total(evidence.bm25, by_meaning), _total(evidence.bm25, by_words)),
+        _share(_deviations_of(evidence, by_words), _deviations_of(evidence, by_meaning[: len(by_words)])),
+    )
+    in_scope = len(dense) if len(dense) < config.POOL_DEPTH else evidence.chunk_count
+    z = max(0.0, deviations(evidence, dense.scores[0]))
+    beyond_chance = z * z / 2.0 / (config.TRUST_CHANCE * math.log(max(2, in_scope))) - 1.0
+    return min(1.0, max(config.TRUST_FLOOR, agreement / config.TRUST_AGREEMENT + max(0.0, beyond_chance)))
+
+
+def _deviations_of(evidence: Evidence, chunk_ids: Sequence[int]) -> float:
+    known = (evidence.cosines[chunk_id] for chunk_id in chunk_ids if chunk_id in evidence.cosines)
+    return sum(deviations(evidence, cosine) for cosine in known)
+
+
+def _total(scores: Mapping[int, float], chunk_ids: Sequence[int]) -> float:
+    return sum(scores.get(chunk_id, 0.0) for chunk_id in chunk_ids)
+
+
+def _share(part: float, whole: float) -> float:
+    """1 where there is nothing to share."""
+    return max(0.0, part) / whole if whole > 0.0 else 1.0
 
 
 def deviations(evidence: Evidence, cosine: float) -> float:

@@ -171,6 +171,8 @@ def _rank(
             dense = snapshot.dense(vector, query.scope, depth)
     words = len(query.text.split())
     evidence = fuse.Evidence(lexical, dense, terms, words, snapshot.chunk_count, lexical.by_chunk(), dense.by_chunk())
+    if calibration := confidence.calibration_of(snapshot.space):
+        evidence = replace(evidence, balance=calibration.keywords)
     if question is None or mode != "hybrid":
         return evidence, fuse.alone(lexical if mode == "lexical" else dense)
     with _timed(timings, "complete"):
