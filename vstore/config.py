@@ -96,7 +96,7 @@ POOL_DEPTH: Final = 100  # candidates each leg offers to fusion, or k if larger;
 RRF_K: Final = 60  # ranks; the constant of Cormack, Clarke and Buettcher (SIGIR 2009)
 CALIBRATED_LEXICAL: Final = 2.5  # log-ranks for a unit of BM25 / sqrt(IDF); fitted on eight collections it is 2 to 3
 TRUST_DEPTH: Final = 20  # chunks of each leg compared to see whether they agree; 10 to 30 make no difference
-TRUST_AGREEMENT: Final = 0.6  # share; medians under an English model: 0.56 to 0.85 in English, 0.1 in Russian
+TRUST_AGREEMENT: Final = (0.1, 0.5)  # shares: none, full; medians, English model: English 0.56 to 0.85, Russian 0.1
 TRUST_CHANCE: Final = 1.5  # of ln(n); below, the best cosine may be luck, at twice this it needs no agreement
 TRUST_FLOOR: Final = 0.2  # keeps the order by meaning among chunks without a matching word
 RRF_ADAPTIVE_K: Final = 40  # ranks; with the ceiling, no loss against equal weights and k = 60 on fitting questions

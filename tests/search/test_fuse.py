@@ -208,16 +208,16 @@ def four_chunks(bm25: dict[int, float], deviations: dict[int, float]) -> Evidenc
 
 
 def test_legs_that_agree_are_both_believed() -> None:
-    """Meaning's first two, 1 and 2, hold 6 of the 7 points of keywords' first two, 1 and 3: more than 0.6."""
+    """Meaning's first two, 1 and 2, hold 6 of the 7 points of keywords' first two, 1 and 3: more than half."""
     assert trust(four_chunks({1: 4.0, 2: 2.0, 3: 3.0}, {1: 1.6, 2: 1.4, 3: 0.2, 4: 0.1})) == 1.0
 
 
-def test_trust_is_the_larger_agreement_as_a_share_of_what_is_enough() -> None:
+def test_trust_grows_with_the_larger_agreement_from_a_tenth_to_a_half() -> None:
     """Meaning's first two hold 1 of keywords' 8 points; keywords' first two 0.6 of meaning's 3 deviations, a fifth."""
     found = four_chunks({1: 1.0, 3: 5.0, 4: 3.0}, {1: 1.6, 2: 1.4, 3: 0.4, 4: 0.2})
-    assert trust(found) == pytest.approx((0.6 / 3.0) / 0.6)
+    assert trust(found) == pytest.approx((0.6 / 3.0 - 0.1) / 0.4)
     words = four_chunks({1: 2.0, 3: 5.0, 4: 3.0}, {1: 1.6, 2: 1.4, 3: 0.1, 4: 0.2})  # a quarter; a tenth
-    assert trust(words) == pytest.approx((2.0 / 8.0) / 0.6)
+    assert trust(words) == pytest.approx((2.0 / 8.0 - 0.1) / 0.4)
 
 
 def test_where_the_legs_have_nothing_in_common_a_fifth_is_left() -> None:

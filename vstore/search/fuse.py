@@ -190,7 +190,9 @@ def trust(evidence: Evidence) -> float:
     in_scope = len(dense) if len(dense) < config.POOL_DEPTH else evidence.chunk_count
     z = max(0.0, deviations(evidence, dense.scores[0]))
     beyond_chance = z * z / 2.0 / (config.TRUST_CHANCE * math.log(max(2, in_scope))) - 1.0
-    return min(1.0, max(config.TRUST_FLOOR, agreement / config.TRUST_AGREEMENT + max(0.0, beyond_chance)))
+    none, full = config.TRUST_AGREEMENT
+    agreeing = max(0.0, (agreement - none) / (full - none))
+    return min(1.0, max(config.TRUST_FLOOR, agreeing + max(0.0, beyond_chance)))
 
 
 def _deviations_of(evidence: Evidence, chunk_ids: Sequence[int]) -> float:
