@@ -163,4 +163,4 @@ def _latencies(connection: apsw.Connection) -> tuple[Latency, ...]:
     for stage, upper, searches in run(connection, "SELECT stage, upper_ms, searches FROM search_latencies"):
         histograms[stage][upper] = searches
     latencies = [Latency.of(stage, histogram) for stage, histogram in histograms.items()]
-    return tuple(sorted(latencies, key=lambda latency: (-latency.p50, latency.stage)))
+    return tuple(sorted(latencies, key=lambda latency: (latency.stage != "total", -latency.p50, latency.stage)))

@@ -70,7 +70,8 @@ def features(evidence: Evidence, chunk_ids: Sequence[int]) -> list[tuple[float, 
     """What confidence looks at: each chunk's cosine, and its BM25 as fusion weighs it, the store's size aside.
 
     That is BM25 / sqrt(I * L) with I the information in the query, unseen words included, and L that of a word no chunk
-    has: all three grow with the logarithm of the number of chunks. A chunk without a vector counts as one of average cosine.
+    has: all three grow with the logarithm of the number of chunks. A chunk without a vector counts as one of average
+    cosine.
     """
     mean = evidence.background.mean if evidence.background else 0.0
     n = evidence.chunk_count
