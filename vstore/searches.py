@@ -89,7 +89,7 @@ class SlowQuery:
 class SearchStatistics:
     """Figures over all searches that were counted. `searches` were served, `errors` were not, by kind of exception.
 
-    `latencies` begin with the total, then the longest median comes first; `slow_queries` are the newest ones, newest first.
+    `latencies` begin with the total, then the longest median comes first; `slow_queries` are the newest, newest first.
     """
 
     searches: int
