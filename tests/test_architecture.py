@@ -21,13 +21,14 @@ MAX_LINES = 400
 LAYERS = (
     ("errors",),
     ("config", "paths"),
-    ("calibration", "filters", "searches"),
+    ("calibration", "filters", "judgements", "searches"),
     ("types",),
     ("results", "storage"),
-    ("settings", "metrics", "sample"),
+    ("arguments", "settings", "metrics", "sample"),
     ("embed", "db"),
     ("ingest", "search"),
     ("store",),
+    ("refine",),
     ("cli",),
     ("__main__",),
 )

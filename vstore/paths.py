@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Iterator
 from pathlib import Path
 from urllib.parse import quote
 
@@ -31,6 +32,16 @@ def file_uri(path: Path) -> str:
     """
     text = path.resolve().as_posix()
     return text if is_unicode(text) else f"bytes:{quote(os.fsencode(text))}"
+
+
+def uris(name: str) -> Iterator[str]:
+    """The uris a name may stand for, in the order in which they are tried: itself, and that of the file at the path.
+
+    Raises InputError, when it comes to that, for a name that cannot be a path.
+    """
+    if is_unicode(name):  # a file name that is not cannot be a uri as it stands
+        yield name
+    yield file_uri(expanded(name))
 
 
 def is_unicode(text: str) -> bool:

@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-import hashlib
 import threading
 import time
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from types import TracebackType
 from typing import Any
 
-from vstore import config, settings
+from vstore import arguments, config, settings
 from vstore.db.index import SqliteIndex
 from vstore.errors import InputError, ModelError, NotFoundError
 from vstore.filters import conjunction
@@ -18,7 +17,6 @@ from vstore.ingest import pipeline as ingest
 from vstore.ingest.chunk import Chunker
 from vstore.ingest.read import read_text
 from vstore.ingest.report import AddReport, Progress
-from vstore.paths import expanded, file_uri, is_unicode
 from vstore.results import Content, Explanation, Results
 from vstore.search import pipeline as searching
 from vstore.search import why as explaining
@@ -108,7 +106,9 @@ class Store:
         not exist, before anything is written.
         """
         many = [targets] if isinstance(targets, (str, Path)) else list(targets)
-        labels = ingest.Labels(_name(collection), _tags(tags), _metadata(metadata))
+        labels = ingest.Labels(
+            arguments.collection_name(collection), arguments.tags(tags), arguments.metadata(metadata)
+        )
         own_files = frozenset(self.path.with_name(self.path.name + suffix) for suffix in ("", "-wal", "-shm"))
         return ingest.add_files(self._index, self._ingest_model, many, labels, progress or (lambda _: None), own_files)
 
@@ -135,11 +135,11 @@ class Store:
             raise InputError(f"the text has {len(text):,} characters; at most {config.MAX_DOCUMENT_CHARS:,} are kept")
         document = read_text(
             text,
-            uri=uri or _memory_uri(title, text),
+            uri=uri or arguments.memory_uri(title, text),
             title=title,
-            collection=_name(collection),
-            tags=_tags(tags),
-            metadata=_metadata(metadata),
+            collection=arguments.collection_name(collection),
+            tags=arguments.tags(tags),
+            metadata=arguments.metadata(metadata),
             media_type=media_type,
         )
         ingest.add_document(self._index, self._ingest_model, document)
@@ -253,7 +253,7 @@ class Store:
         """
         name = str(target)
         with self._index.snapshot() as snapshot:
-            for where in _targets(name):
+            for where in arguments.targets(name):
                 found = snapshot.documents(_scope(collection, where), config.UNLIMITED)
                 if found:
                     return found
@@ -346,50 +346,4 @@ def _scope(
     collections = (collection,) if isinstance(collection, str) else tuple(collection or ())
     if not all(isinstance(name, str) for name in collections):
         raise InputError(f"collections have names, not {collection!r}")
-    return Scope(collections, conjunction(where, tags=_tags(tags), since=since, until=until))
-
-
-def _targets(name: str) -> Iterator[dict[str, Any]]:
-    """Filters for what a name may stand for, in the order in which they are tried."""
-    if is_unicode(name):  # a file name that is not cannot be a uri as it stands
-        yield {"@uri": name}
-    path = file_uri(expanded(name))
-    yield {"@uri": path}
-    yield _below(path)
-
-
-def _below(path: str) -> dict[str, Any]:
-    """Everything in a folder, and every row of a file with many documents (`path#row`): a range of uris."""
-    root = path.rstrip("/")
-    folder = {"@uri": {"$gte": f"{root}/", "$lt": f"{root}0"}}  # "0" follows "/"
-    rows = {"@uri": {"$gte": f"{root}#", "$lt": f"{root}$"}}  # "$" follows "#"
-    return {"$or": [folder, rows]}
-
-
-def _name(collection: str) -> str:
-    if not isinstance(collection, str) or not collection.strip():
-        raise InputError(f"a collection has a name, not {collection!r}")
-    return collection
-
-
-def _tags(tags: Sequence[str]) -> tuple[str, ...]:
-    """Each tag once, in order. A lone string is refused: it would become a tag for each letter."""
-    if isinstance(tags, str) or not all(isinstance(tag, str) and tag for tag in tags):
-        raise InputError(f"tags are a list of names such as ['auth', 'gateway'], not {tags!r}")
-    return tuple(dict.fromkeys(tags))
-
-
-def _metadata(metadata: Mapping[str, Any] | None) -> dict[str, Any]:
-    if metadata is None:
-        return {}
-    if not isinstance(metadata, Mapping) or not all(isinstance(key, str) for key in metadata):
-        raise InputError(
-            f"metadata is a mapping from names to values such as {{'project': 'gateway'}}, not {metadata!r}"
-        )
-    return dict(metadata)
-
-
-def _memory_uri(title: str, text: str) -> str:
-    """The same title and text always get the same uri, so that remembering twice keeps one."""
-    digest = hashlib.sha256(f"{title}\0{text}".encode("utf-8", "replace")).hexdigest()
-    return f"memory:{digest[:16]}"
+    return Scope(collections, conjunction(where, tags=arguments.tags(tags), since=since, until=until))

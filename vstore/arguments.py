@@ -1,0 +1,59 @@
+"""What callers of `Store` write, checked: names of collections, tags, metadata, and what may name a document.
+
+Each function raises InputError for what cannot be meant.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
+
+from vstore.errors import InputError
+from vstore.paths import uris
+
+
+def targets(name: str) -> Iterator[dict[str, Any]]:
+    """Filters for what a name may stand for, in the order in which they are tried."""
+    for uri in uris(name):
+        yield {"@uri": uri}
+    yield _below(uri)  # the last one is that of a path
+
+
+def _below(path: str) -> dict[str, Any]:
+    """Everything in a folder, and every row of a file with many documents (`path#row`): a range of uris."""
+    root = path.rstrip("/")
+    folder = {"@uri": {"$gte": f"{root}/", "$lt": f"{root}0"}}  # "0" follows "/"
+    rows = {"@uri": {"$gte": f"{root}#", "$lt": f"{root}$"}}  # "$" follows "#"
+    return {"$or": [folder, rows]}
+
+
+def collection_name(collection: str) -> str:
+    """A collection's name as it stands."""
+    if not isinstance(collection, str) or not collection.strip():
+        raise InputError(f"a collection has a name, not {collection!r}")
+    return collection
+
+
+def tags(tags: Sequence[str]) -> tuple[str, ...]:
+    """Each tag once, in order. A lone string is refused: it would become a tag for each letter."""
+    if isinstance(tags, str) or not all(isinstance(tag, str) and tag for tag in tags):
+        raise InputError(f"tags are a list of names such as ['auth', 'gateway'], not {tags!r}")
+    return tuple(dict.fromkeys(tags))
+
+
+def metadata(metadata: Mapping[str, Any] | None) -> dict[str, Any]:
+    """A mapping with names as keys; None is an empty one."""
+    if metadata is None:
+        return {}
+    if not isinstance(metadata, Mapping) or not all(isinstance(key, str) for key in metadata):
+        raise InputError(
+            f"metadata is a mapping from names to values such as {{'project': 'gateway'}}, not {metadata!r}"
+        )
+    return dict(metadata)
+
+
+def memory_uri(title: str, text: str) -> str:
+    """The same title and text always get the same uri, so that remembering twice keeps one."""
+    digest = hashlib.sha256(f"{title}\0{text}".encode("utf-8", "replace")).hexdigest()
+    return f"memory:{digest[:16]}"

@@ -1,0 +1,1 @@
+"""The refinement loop: signals from use, and what a store learns from them."""
