@@ -1,4 +1,5 @@
--- What scores mean in a space, and what searches leave behind: a bounded log, counters, latencies, slow queries.
+-- What scores mean in a space, what searches leave behind (a bounded log, counters, latencies, slow queries), and
+-- ways to find judgements.
 
 -- JSON of vstore.calibration.Calibration; NULL for a model that it was not fitted on.
 ALTER TABLE spaces ADD COLUMN calibration TEXT CHECK (calibration IS NULL OR json_type(calibration) = 'object');
@@ -16,6 +17,10 @@ CREATE TABLE answers (
   PRIMARY KEY (query, rank)
 ) STRICT, WITHOUT ROWID;
 CREATE INDEX answers_chunk ON answers (chunk_id);
+
+-- For the latest judgement of a query and a chunk or document, which replaces the earlier one, and for the oldest.
+CREATE INDEX feedback_query ON feedback (query, document_id, chunk_id);
+CREATE INDEX feedback_given_at ON feedback (given_at);
 
 CREATE TABLE search_counters (
   name TEXT PRIMARY KEY,
