@@ -34,10 +34,11 @@ def open_regular(path: Path, limit: int) -> Iterator[tuple[BinaryIO, datetime]]:
         descriptor = os.open(path, os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_BINARY", 0))
     except OSError as error:
         raise Unreadable(f"cannot be read: {error.strerror}") from error
+    status = os.fstat(descriptor)
+    if not stat.S_ISREG(status.st_mode):
+        os.close(descriptor)  # here, because os.fdopen refuses a folder and leaves it open
+        raise Unreadable("not a regular file")
     with os.fdopen(descriptor, "rb") as file:
-        status = os.fstat(descriptor)
-        if not stat.S_ISREG(status.st_mode):
-            raise Unreadable("not a regular file")
         if status.st_size > limit:
             raise Unreadable(f"larger than {limit:,} bytes")
         yield file, datetime.fromtimestamp(status.st_mtime, timezone.utc)
