@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from vstore.errors import VstoreError
     from vstore.ingest.report import AddReport
+    from vstore.judgements import Judgement
     from vstore.results import Explanation, Hit, Results
     from vstore.search.optional import Frequency, History, Recency
     from vstore.search.rerank import Rerank, Scorer
@@ -25,6 +26,7 @@ _HOMES = {
     "History": "vstore.search.optional",
     "Hit": "vstore.results",
     "Recency": "vstore.search.optional",
+    "Judgement": "vstore.judgements",
     "Rerank": "vstore.search.rerank",
     "Results": "vstore.results",
     "Scorer": "vstore.search.rerank",
@@ -39,6 +41,7 @@ __all__ = [
     "Frequency",
     "History",
     "Hit",
+    "Judgement",
     "Recency",
     "Rerank",
     "Results",

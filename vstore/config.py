@@ -142,6 +142,12 @@ JOURNAL_PENDING: Final = 100  # searches noted before they are written sooner th
 JOURNAL_KEPT: Final = 1_000  # notes kept in memory while the file cannot be written: a few MB
 JOURNAL_BUSY_MS: Final = 20  # milliseconds a note waits for the write lock: too short to be noticed in a search
 
+# --- feedback ---------------------------------------------------------------------------------------------------------
+
+MAX_GRADE: Final = 3.0  # of a judgement, 0 being not relevant; the scale of the TREC Deep Learning tracks
+MAX_JUDGEMENTS: Final = 20_000  # judgements; about 4 MB of the file, and each is compared with what is forgotten
+JUDGED_AT_ONCE: Final = 5_000  # judgements in one transaction: about 0.3 s in which other writers wait
+
 # --- showing ----------------------------------------------------------------------------------------------------------
 
 SNIPPET_CHARS: Final = 240  # characters; three lines of a terminal

@@ -33,6 +33,20 @@ class Asked:
 
 
 @dataclass(frozen=True, slots=True)
+class LoggedQuery:
+    """A query that was asked so many times, as the log or a file of queries has it.
+
+    `collection` is "" when several were searched, or all. A file does not say when it was asked.
+    """
+
+    text: str
+    collection: str = ""
+    times: int = 1
+    first_asked: datetime | None = None
+    last_asked: datetime | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class Note:
     """One search: when it was (milliseconds since 1970, UTC), which counters it adds to, and its times by stage.
 

@@ -10,6 +10,9 @@ from contextlib import AbstractContextManager
 from typing import TYPE_CHECKING, Protocol
 
 from vstore.calibration import Calibration
+from vstore.errors import VstoreError
+from vstore.judgements import Judgement, Verdict
+from vstore.searches import LoggedQuery
 from vstore.types import (
     Background,
     Chunk,
@@ -85,6 +88,15 @@ class Snapshot(Protocol):
     def past_queries(self, vector: FloatArray, text: str, scope: Scope) -> list[PastQuery]:
         """The logged queries closest to `vector` (HISTORY_COSINE or more), `text` left out; their answers in scope."""
 
+    def logged_queries(self) -> list[LoggedQuery]:
+        """The log of queries, at most MAX_LOGGED_QUERIES, the last asked first."""
+
+    def judgements(self) -> list[Judgement]:
+        """What was judged, at most MAX_JUDGEMENTS, the newest first: one for each query and chunk or document.
+
+        Judgements of chunks that are gone count for their documents, the best where there are several.
+        """
+
     def documents(self, scope: Scope, limit: int) -> list[StoredDocument]:
         """Documents in scope, the most recently changed first."""
 
@@ -130,3 +142,11 @@ class Index(Protocol):
 
     def forget(self, collection: str, uri: str) -> int:
         """Remove a document with all its chunks, keywords and vectors; the number of chunks removed, 0 if none."""
+
+    def judge(self, verdicts: Sequence[Verdict]) -> list[Judgement | VstoreError]:
+        """Keep judgements, all in one transaction; the latest of a query and a chunk or document replaces the earlier.
+
+        For each verdict what is kept now, or why nothing is: NotFoundError for what the store does not have (or has in
+        several collections), InputError for what cannot be a path. The oldest leave when there are more than
+        MAX_JUDGEMENTS.
+        """

@@ -11,12 +11,13 @@ from typing import Any
 
 from vstore import arguments, config, settings
 from vstore.db.index import SqliteIndex
-from vstore.errors import InputError, ModelError, NotFoundError
+from vstore.errors import InputError, ModelError, NotFoundError, VstoreError
 from vstore.filters import conjunction
 from vstore.ingest import pipeline as ingest
 from vstore.ingest.chunk import Chunker
 from vstore.ingest.read import read_text
 from vstore.ingest.report import AddReport, Progress
+from vstore.judgements import Judgement, Verdict
 from vstore.results import Content, Explanation, Results
 from vstore.search import pipeline as searching
 from vstore.search import why as explaining
@@ -273,6 +274,38 @@ class Store:
         """Erase what searches left behind: all figures, slow queries, and the log of queries."""
         self._journal.drop()
         self._index.erase_searches()
+
+    # --- judging ------------------------------------------------------------------------------------------------------
+
+    def feedback(
+        self,
+        query: str,
+        target: str | Path | int,
+        relevant: bool = True,
+        *,
+        grade: float | None = None,
+        collection: str | None = None,
+    ) -> Judgement:
+        """Say whether a chunk (by its id) or a document (by its uri or path) was an answer to the query.
+
+        `grade` says it in degrees: from 0 (not relevant) to 3, `relevant` alone standing for 1. The latest judgement of
+        a query and a chunk or document replaces the earlier. Raises NotFoundError when there is no such chunk or
+        document, or several; QueryError for an empty query, InputError for a grade out of range.
+        """
+        (outcome,) = self.judge([Verdict.of(query, target, relevant, grade, collection)])
+        if isinstance(outcome, VstoreError):
+            raise outcome
+        return outcome
+
+    def judge(self, verdicts: Sequence[Verdict]) -> list[Judgement | VstoreError]:
+        """`feedback` for many: for each verdict what is kept now, or the error that `feedback` would raise."""
+        parts = range(0, len(verdicts), config.JUDGED_AT_ONCE)
+        return [outcome for at in parts for outcome in self._index.judge(verdicts[at : at + config.JUDGED_AT_ONCE])]
+
+    def judgements(self) -> list[Judgement]:
+        """All that was judged, the newest first; see `Snapshot.judgements` for chunks that are gone."""
+        with self._index.snapshot() as snapshot:
+            return snapshot.judgements()
 
     # --- parts --------------------------------------------------------------------------------------------------------
 

@@ -177,3 +177,28 @@ def test_a_note_inside_a_bulk_leaves_the_bulk_as_fast_as_it_is(index: SqliteInde
     with index.bulk():
         index.record([asked("red")])
         assert list(index._database.connection().execute("PRAGMA synchronous")) == [(1,)]  # NORMAL
+
+
+# --- reading the log --------------------------------------------------------------------------------------------------
+
+
+def test_the_log_is_read_with_the_last_asked_first(index: SqliteIndex, monkeypatch: pytest.MonkeyPatch) -> None:
+    index.record([asked("a", at=1000), asked("b", at=2000), asked("b", collection="work", at=2000)])
+    index.record([asked("a", at=3000)])
+    with index.snapshot() as snapshot:
+        found = snapshot.logged_queries()
+        assert [(one.text, one.collection, one.times) for one in found] == [
+            ("a", "", 2),
+            ("b", "work", 1),
+            ("b", "", 1),
+        ]
+        first, last = found[0].first_asked, found[0].last_asked
+        assert first is not None and last is not None
+        assert (first.timestamp(), last.timestamp()) == (1.0, 3.0)
+        monkeypatch.setattr(config, "MAX_LOGGED_QUERIES", 2)
+        assert snapshot.logged_queries() == found[:2]
+
+
+def test_an_empty_log_has_no_queries(index: SqliteIndex) -> None:
+    with index.snapshot() as snapshot:
+        assert snapshot.logged_queries() == []

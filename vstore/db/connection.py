@@ -109,6 +109,15 @@ def run(connection: apsw.Connection, sql: str, values: tuple[object, ...] = ()) 
     return list(connection.execute(sql, values))
 
 
+def trim(connection: apsw.Connection, table: str, order: str, limit: int) -> None:
+    """Keep the last `limit` rows of a table in that order."""
+    run(
+        connection,
+        f"DELETE FROM {table} WHERE id IN (SELECT id FROM {table} ORDER BY {order} DESC, id DESC LIMIT -1 OFFSET ?)",
+        (limit,),
+    )
+
+
 def check_driver() -> None:
     """Raise DriverError when the SQLite library at hand could lose data or lacks FTS5."""
     version = tuple(int(part) for part in apsw.sqlite_lib_version().split("."))

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import apsw
 
-from vstore.db import terms, vectors
+from vstore.db import feedback, terms, vectors
 from vstore.db.analysis import extra_text
 from vstore.db.clock import from_datetime, now, to_datetime
 from vstore.db.connection import run
@@ -124,7 +124,9 @@ def write(
     vectors_at_hand = old.vectors(connection, space) | dict(new_vectors)
     kept, added = old.match(document.title, chunks)
     # The keyword index must be told the old words, title included, so chunks go before the document changes.
-    _remove_chunks(connection, old.unclaimed())
+    removed = old.unclaimed()
+    feedback.release(connection, removed)
+    _remove_chunks(connection, removed)
     document_id = _put_document(connection, document)
     _move_chunks(connection, document_id, kept)
     for chunk in added:

@@ -1,6 +1,6 @@
-"""What the query log knows: how often a chunk was an answer, and past queries that resemble a new one.
+"""What the query log knows: its queries, how often a chunk was an answer, and past queries that resemble a new one.
 
-Both leave out the text that is being asked, so that asking again does not confirm what was answered before.
+The last two leave out the text that is being asked, so that asking again does not confirm what was answered before.
 """
 
 from __future__ import annotations
@@ -12,15 +12,29 @@ from typing import TYPE_CHECKING
 import apsw
 
 from vstore import config
+from vstore.db.clock import to_datetime
 from vstore.db.connection import run
 from vstore.db.scope import compile_scope
 from vstore.db.vectors import to_blob
+from vstore.searches import LoggedQuery
 from vstore.types import PastQuery, Scope, Space
 
 if TYPE_CHECKING:
     from vstore.types import FloatArray
 
 _ANOTHER = "trim(q.text) <> trim(?) COLLATE NOCASE"
+
+
+def logged_queries(connection: apsw.Connection) -> list[LoggedQuery]:
+    """See `Snapshot.logged_queries`."""
+    sql = (
+        "SELECT text, collection, times, first_asked, last_asked FROM queries ORDER BY last_asked DESC, id DESC LIMIT ?"
+    )
+    rows = run(connection, sql, (config.MAX_LOGGED_QUERIES,))
+    return [
+        LoggedQuery(text, collection, times, to_datetime(first), to_datetime(last))
+        for text, collection, times, first, last in rows
+    ]
 
 
 def answered(connection: apsw.Connection, chunk_ids: Sequence[int], text: str) -> dict[int, int]:

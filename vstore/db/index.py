@@ -10,12 +10,13 @@ from typing import TYPE_CHECKING
 import apsw
 
 from vstore.calibration import Calibration
-from vstore.db import bm25, documents, history, journal, lexical, phrases, spaces, statistics, terms, vectors
+from vstore.db import bm25, documents, feedback, history, journal, lexical, phrases, spaces, statistics, terms, vectors
 from vstore.db.analysis import tokenizer
 from vstore.db.connection import Database
 from vstore.db.migrate import latest, migrate
-from vstore.errors import SpaceMismatchError
-from vstore.searches import Note, SearchStatistics
+from vstore.errors import SpaceMismatchError, VstoreError
+from vstore.judgements import Judgement, Verdict
+from vstore.searches import LoggedQuery, Note, SearchStatistics
 from vstore.types import (
     Background,
     Chunk,
@@ -102,6 +103,14 @@ class SqliteSnapshot:
         """See `Snapshot.past_queries`."""
         return history.past_queries(self._connection, self.space, vector, text, scope) if self.space else []
 
+    def logged_queries(self) -> list[LoggedQuery]:
+        """See `Snapshot.logged_queries`."""
+        return history.logged_queries(self._connection)
+
+    def judgements(self) -> list[Judgement]:
+        """See `Snapshot.judgements`."""
+        return feedback.judgements(self._connection)
+
     def documents(self, scope: Scope, limit: int) -> list[StoredDocument]:
         """See `Snapshot.documents`."""
         return documents.find(self._connection, scope, limit)
@@ -182,6 +191,11 @@ class SqliteIndex:
         with self._database.write() as connection:
             journal.erase_mentions(connection, collection, uri)
             return documents.forget(connection, collection, uri)
+
+    def judge(self, verdicts: Sequence[Verdict]) -> list[Judgement | VstoreError]:
+        """See `Index.judge`."""
+        with self._database.write() as connection:
+            return feedback.judge(connection, verdicts)
 
     def record(self, notes: Sequence[Note]) -> None:
         """Add notes of searches, all or none. Raises StoreError rather than waiting for other writers."""

@@ -11,7 +11,7 @@ import apsw
 from vstore import config
 from vstore.db import documents
 from vstore.db.clock import to_datetime
-from vstore.db.connection import run
+from vstore.db.connection import run, trim
 from vstore.db.mentions import occurring
 from vstore.db.vectors import to_blob
 from vstore.searches import ERROR, MODE, Asked, Latency, Note, SearchStatistics, SlowQuery, bucket
@@ -97,15 +97,6 @@ def _vector(connection: apsw.Connection, asked: Asked) -> tuple[int | None, byte
         return None, None
     ((number, dimension),) = rows
     return number, to_blob(vector, dimension)
-
-
-def trim(connection: apsw.Connection, table: str, order: str, limit: int) -> None:
-    """Keep the last `limit` rows of a table in that order."""
-    run(
-        connection,
-        f"DELETE FROM {table} WHERE id IN (SELECT id FROM {table} ORDER BY {order} DESC, id DESC LIMIT -1 OFFSET ?)",
-        (limit,),
-    )
 
 
 # --- erasing ----------------------------------------------------------------------------------------------------------

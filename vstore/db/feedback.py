@@ -1,0 +1,88 @@
+"""Judgements in the file: what people said about chunks and documents.
+
+When a judged chunk is gone, because its document changed, its judgement stays as one of the document.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+
+import apsw
+
+from vstore import config
+from vstore.db.clock import now, to_datetime
+from vstore.db.connection import run, trim
+from vstore.errors import InputError, NotFoundError, VstoreError
+from vstore.judgements import Judgement, Verdict
+from vstore.paths import uris
+
+_PLACES = "documents AS d JOIN collections AS n ON n.id = d.collection_id"
+_IN_COLLECTION = "(?2 IS NULL OR n.name = ?2)"
+
+
+def judge(connection: apsw.Connection, verdicts: Sequence[Verdict]) -> list[Judgement | VstoreError]:
+    """See `Index.judge`; the caller holds the write transaction."""
+    moment = now()
+    outcomes: list[Judgement | VstoreError] = []
+    for verdict in verdicts:
+        try:
+            outcomes.append(_judge(connection, verdict, moment))
+        except (InputError, NotFoundError) as error:  # raised before anything is written; the caller is told
+            outcomes.append(error)
+    trim(connection, "feedback", "given_at", config.MAX_JUDGEMENTS)
+    return outcomes
+
+
+def _judge(connection: apsw.Connection, verdict: Verdict, moment: int) -> Judgement:
+    document_id, collection, uri = _place(connection, verdict)
+    chunk_id = verdict.target if isinstance(verdict.target, int) else None
+    judged = (verdict.query, document_id, chunk_id)
+    # Not updated in place: the new row has a new id, which keeps judgements of the same millisecond in order.
+    run(connection, "DELETE FROM feedback WHERE query = ? AND document_id = ? AND chunk_id IS ?", judged)
+    sql = "INSERT INTO feedback (query, document_id, chunk_id, grade, given_at) VALUES (?, ?, ?, ?, ?)"
+    run(connection, sql, (*judged, verdict.grade, moment))
+    return Judgement(verdict.query, collection, uri, document_id, chunk_id, verdict.grade, to_datetime(moment))
+
+
+def _place(connection: apsw.Connection, verdict: Verdict) -> tuple[int, str, str]:
+    """Id, collection and uri of the document that is judged, or whose chunk is. Raises NotFoundError."""
+    target, collection = verdict.target, verdict.collection
+    where = "" if collection is None else f" in the collection {collection!r}"
+    columns = f"SELECT d.id, n.name, d.uri FROM {_PLACES}"
+    if isinstance(target, int):
+        sql = f"{columns} JOIN chunks AS c ON c.document_id = d.id WHERE c.id = ?1 AND {_IN_COLLECTION}"
+        for found in run(connection, sql, (target, collection)):
+            return found
+        raise NotFoundError(f"there is no chunk {target}{where}; it may have been forgotten or replaced")
+    for uri in uris(target):
+        rows = run(connection, f"{columns} WHERE d.uri = ?1 AND {_IN_COLLECTION}", (uri, collection))
+        if len(rows) > 1:
+            raise NotFoundError(f"{len(rows)} collections have a document {target!r}; say which one is meant")
+        if rows:
+            return rows[0]
+    raise NotFoundError(f"the store has no document {target!r}{where}; see what it has with: vstore list")
+
+
+def judgements(connection: apsw.Connection) -> list[Judgement]:
+    """See `Snapshot.judgements`."""
+    # Several rows for a query and a document are what is left of chunks that are gone. With max(), SQLite takes the
+    # other columns from the row that has it.
+    sql = (
+        "SELECT f.query, n.name, d.uri, d.id, f.chunk_id, max(f.grade), f.given_at "
+        f"FROM {_PLACES} JOIN feedback AS f ON f.document_id = d.id "
+        "GROUP BY f.query, f.document_id, f.chunk_id ORDER BY f.given_at DESC, f.id DESC"
+    )
+    return [
+        Judgement(query, collection, uri, document_id, chunk_id, grade, to_datetime(given_at))
+        for query, collection, uri, document_id, chunk_id, grade, given_at in run(connection, sql)
+    ]
+
+
+def release(connection: apsw.Connection, chunk_ids: Sequence[int]) -> None:
+    """Before these chunks are removed: drop what was judged not relevant in them.
+
+    A document is relevant when a part of it was; that one part was not says nothing about what replaces it.
+    """
+    sql = "DELETE FROM feedback WHERE grade <= 0 AND chunk_id IN (SELECT value FROM json_each(?))"
+    run(connection, sql, (json.dumps(list(chunk_ids)),))
