@@ -12,8 +12,11 @@ from pathlib import Path
 
 import click
 import pytest
+from toy import ToyEmbedder
 
+from vstore import Store
 from vstore.cli import main
+from vstore.refine.signals import FeedbackReport, add_judgements
 
 ROOT = Path(__file__).parent.parent
 README = (ROOT / "README.md").read_text(encoding="utf-8")
@@ -100,6 +103,20 @@ def test_the_examples_of_optional_stages_run(workplace: Path, capsys: pytest.Cap
     exec(compile(toy, "how-search-works.md", "exec"), {"__name__": "page"})
     assert capsys.readouterr().out == "We deploy on Fridays. rerank\n"
     assert (workplace / "memory.db").exists()
+
+
+def test_the_examples_of_judgements_are_taken(workplace: Path) -> None:
+    page = (ROOT / "docs" / "refinement.md").read_text(encoding="utf-8")
+    (example,), (rows,) = blocks(page, "python"), blocks(page, "json")
+    (workplace / "notes" / "auth.md").write_text("Public clients log in with PKCE.", encoding="utf-8")
+    (workplace / "judged.jsonl").write_text(rows, encoding="utf-8")
+    with Store(workplace / "memory.db", ToyEmbedder()) as store:
+        store.add("notes")
+        exec(compile(example, "refinement.md", "exec"), {"store": store, "results": store.search("public clients")})
+        assert [judgement.grade for judgement in store.judgements()] == [3.0, 0.0, 1.0]
+        store.remember("We met.", uri="/home/mia/notes/auth.md")
+        store.remember("We met.", uri="meeting.md", collection="work")
+        assert add_judgements(store, workplace / "judged.jsonl") == FeedbackReport(2, {})
 
 
 def test_the_readme_has_the_two_commands_on_its_first_screen() -> None:

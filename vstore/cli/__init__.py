@@ -12,6 +12,7 @@ import click
 from vstore.cli import context
 from vstore.cli.configure import config
 from vstore.cli.demo import demo
+from vstore.cli.feedback import feedback
 from vstore.cli.ingest import add, remember
 from vstore.cli.inspect import forget, get, list_, stats
 from vstore.cli.models import models
@@ -48,5 +49,5 @@ def main(ctx: click.Context, db: str | None, quiet: bool, verbose: bool) -> None
     ctx.obj = context.Context(db, quiet, verbose)
 
 
-for command in (add, remember, search, why, get, list_, forget, stats, models, config, demo):
+for command in (add, remember, search, why, get, list_, forget, feedback, stats, models, config, demo):
     main.add_command(command)
