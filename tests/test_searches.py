@@ -1,4 +1,4 @@
-"""Percentiles come from histograms as worked out by hand, and texts are compared folded."""
+"""Percentiles come from histograms as worked out by hand."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from vstore.config import LATENCY_BOUNDS_MS
-from vstore.searches import Latency, SearchStatistics, SlowQuery, bucket, folded, percentile
+from vstore.searches import Latency, SearchStatistics, SlowQuery, bucket, percentile
 
 
 def test_bounds_are_ten_a_decade_from_a_hundredth_of_a_millisecond_to_100_seconds() -> None:
@@ -50,12 +50,6 @@ def test_a_percentile_lies_in_the_bucket_of_the_time_it_stands_for(times: list[f
     assert upper is not None
     lower = LATENCY_BOUNDS_MS[LATENCY_BOUNDS_MS.index(upper) - 1]
     assert lower * (1 - 1e-9) <= percentile(histogram, share) <= upper
-
-
-@given(st.text(), st.sampled_from([" ", "\n\n", " \t "]), st.text())
-def test_folding_hides_case_and_white_space(left: str, gap: str, right: str) -> None:
-    assert folded(f" {left}{gap}{right}\n") == folded(f"{left} {right}".casefold())
-    assert folded(folded(left)) == folded(left)
 
 
 def test_statistics_are_plain_data() -> None:

@@ -150,8 +150,3 @@ def percentile(histogram: Mapping[float, int], share: float) -> float:
     upper = uppers[place]
     lower = LATENCY_BOUNDS_MS[max(bisect_left(LATENCY_BOUNDS_MS, upper) - 1, 0)]
     return upper - (upper - lower) * (totals[place] - wanted) / histogram[upper]
-
-
-def folded(text: str) -> str:
-    """A text without differences of case and white space."""
-    return " ".join(text.casefold().split())

@@ -107,10 +107,10 @@ def test_erasing_leaves_nothing_of_the_searches_and_everything_else(index: Sqlit
 
 
 def test_forgetting_erases_queries_that_are_part_of_the_text_and_no_others(index: SqliteIndex, path: Path) -> None:
-    put(index, "a", "The Code of\n the vault is 7719.", "Ask Mia.")
+    put(index, "a", "The Code of\n the vault is 7719.", "Ask Mia. 保险库密码")
     put(index, "b", "Mia likes vaults.")
-    inside = ["code OF the  vault", "7719", "7719. Ask mia", "VAULT IS"]
-    outside = ["vault code", "Mia likes", "the code of the bank vault", "code the vault", "7720"]
+    inside = ["code OF the  vault", "7719", "7719. Ask mia", "VAULT IS", "¿vault, is 7719?", "险库密"]
+    outside = ["vault code", "Mia likes", "the code of the bank vault", "code the vault", "7720", "771", "库险"]
     index.record([asked(text, slow=True) for text in [*inside, *outside]])
     index.forget("default", "a")
     assert texts(path) == outside

