@@ -178,6 +178,32 @@ def test_a_closed_database_says_so_and_closing_twice_does_no_harm(opened: Databa
         names(opened)
 
 
+def test_a_connection_opened_while_the_database_is_closed_does_not_stay_open(
+    opened: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    original, made = connection_module.check_file, []
+
+    def close_meanwhile(connection: apsw.Connection, path: Path, latest: int) -> None:
+        original(connection, path, latest)
+        made.append(connection)
+        opened.close()
+
+    monkeypatch.setattr(connection_module, "check_file", close_meanwhile)
+    refused: list[StoreError] = []
+
+    def work() -> None:
+        with pytest.raises(StoreError, match="was closed; open a new Store") as caught:
+            opened.connection()
+        refused.append(caught.value)
+
+    thread = threading.Thread(target=work)
+    thread.start()
+    thread.join()
+    assert len(refused) == 1
+    with pytest.raises(apsw.ConnectionClosedError):
+        made[0].execute("SELECT 1")
+
+
 def test_a_child_process_is_refused_and_the_parent_goes_on(path: Path) -> None:
     script = """
 import os, sys

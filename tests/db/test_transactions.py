@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import signal
 import threading
 import time
 from contextlib import closing
@@ -15,7 +17,7 @@ from db.processes import python, start
 from vstore import config
 from vstore.db.connection import Database, run
 from vstore.db.migrate import latest
-from vstore.errors import InputError, StoreBusyError
+from vstore.errors import InputError, StoreBusyError, StoreError
 
 # --- reading and writing ----------------------------------------------------------------------------------------------
 
@@ -119,6 +121,42 @@ database.close()
         add(opened, "second")
         timer.join()
     assert names(opened) == ["first", "second"]
+
+
+def test_ctrl_c_while_waiting_for_the_lock_leaves_it_to_others(opened: Database, path: Path) -> None:
+    with closing(Database(path, latest(), create=False)) as other:
+        held, release = threading.Event(), threading.Event()
+
+        def hold() -> None:
+            with other.write():
+                held.set()
+                release.wait()
+
+        def interrupt() -> None:
+            os.kill(os.getpid(), signal.SIGINT)
+            release.set()
+
+        holder, interrupter = threading.Thread(target=hold), threading.Timer(0.2, interrupt)
+        holder.start()
+        held.wait()
+        interrupter.start()
+        with pytest.raises(KeyboardInterrupt):
+            add(opened, "interrupted")
+        holder.join()
+        interrupter.join()
+        add(other, "other")
+    add(opened, "mine")
+    assert sorted(names(opened)) == ["mine", "other"]
+
+
+@pytest.mark.parametrize("way", ["write", "write_in_passing", "bulk"])
+def test_a_write_inside_a_read_of_the_same_thread_is_refused_and_harms_nothing(opened: Database, way: str) -> None:
+    with opened.read() as connection:
+        with pytest.raises(StoreError, match=r"in the middle of reading .*; write when"), getattr(opened, way)():
+            raise AssertionError("not reached")
+        assert connection.in_transaction
+    add(opened, "after")
+    assert (names(opened), synchronous(opened)) == (["after"], 2)
 
 
 # --- bulk writes and the log ------------------------------------------------------------------------------------------

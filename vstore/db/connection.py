@@ -42,7 +42,7 @@ MEANINGS: tuple[tuple[type[apsw.Error], type[StoreError], str], ...] = (
     ),
     (apsw.NotADBError, NotAStoreError, "{path} is not a vstore file; choose another path with --db"),
     (apsw.CantOpenError, StoreError, "cannot open {path}; check that the folder exists and may be written to"),
-    (apsw.ReadOnlyError, StoreError, "{path} may not be written to; check its permissions"),
+    (apsw.ReadOnlyError, StoreError, "{path} or its folder may not be written to; check the permissions"),
     (apsw.PermissionsError, StoreError, "{path} may not be used; check its permissions"),
     (
         apsw.ExtensionLoadingError,
@@ -194,7 +194,7 @@ class Database:
     def connection(self) -> apsw.Connection:
         """This thread's connection, opened at its first use."""
         if self._closed:
-            raise StoreError(f"{self.path} was closed; open a new Store")
+            raise self._was_closed()
         if os.getpid() != self._pid:
             raise StoreError("a store cannot be used across fork(); open a new Store in the child process")
         # Not get_ident(): asking for the thread makes those that Python did not start known to enumerate() as well.
@@ -210,8 +210,21 @@ class Database:
                     connection.close()
                     raise
             with self._lock:
+                if self._closed:  # meanwhile, so that nobody else would close this one
+                    connection.close()
+                    raise self._was_closed()
                 self._drop_connections_of_ended_threads()
                 self._connections[thread] = connection
+        return connection
+
+    def _was_closed(self) -> StoreError:
+        return StoreError(f"{self.path} was closed; open a new Store")
+
+    def _idle_connection(self) -> apsw.Connection:
+        """This thread's connection, which must not be in a transaction."""
+        connection = self.connection()
+        if connection.in_transaction:
+            raise StoreError(f"this thread is in the middle of reading {self.path}; write when the search has ended")
         return connection
 
     def _drop_connections_of_ended_threads(self) -> None:
@@ -227,8 +240,8 @@ class Database:
             yield connection
             return
         with translated(self.path):
-            run(connection, "BEGIN")
             try:
+                run(connection, "BEGIN")
                 yield connection
             finally:
                 # Out of memory or a failing disk ends a read transaction, too.
@@ -237,12 +250,15 @@ class Database:
 
     @contextmanager
     def write(self) -> Iterator[apsw.Connection]:
-        """A write transaction: waits for the lock first, commits at the end, undoes everything on any exception."""
-        connection = self.connection()
+        """A write transaction: waits for the lock first, commits at the end, undoes everything on any exception.
+
+        Raises StoreError inside a transaction of the same thread.
+        """
+        connection = self._idle_connection()
         self._check_identity()
         with translated(self.path):
-            run(connection, "BEGIN IMMEDIATE")
             try:
+                run(connection, "BEGIN IMMEDIATE")  # inside, since Ctrl-C while it waits is raised when it has the lock
                 yield connection
                 run(connection, "COMMIT")
             except BaseException:
@@ -256,7 +272,7 @@ class Database:
     @contextmanager
     def write_in_passing(self) -> Iterator[apsw.Connection]:
         """`write` for what may be lost: it hardly waits for other writers, and not for the disk."""
-        connection = self.connection()
+        connection = self._idle_connection()
         with translated(self.path):
             ((synchronous,),) = run(connection, "PRAGMA synchronous")  # less than FULL inside `bulk`
             connection.set_busy_timeout(config.JOURNAL_BUSY_MS)
@@ -271,9 +287,9 @@ class Database:
     @contextmanager
     def bulk(self) -> Iterator[None]:
         """Commits inside wait for the disk only at the end: a power loss before may undo the last ones, whole."""
-        connection = self.connection()
-        run(connection, "PRAGMA synchronous = NORMAL")
+        connection = self._idle_connection()
         try:
+            run(connection, "PRAGMA synchronous = NORMAL")
             yield
         finally:
             run(connection, "PRAGMA synchronous = FULL")
