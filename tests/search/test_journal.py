@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 import time
+from collections.abc import Sequence
 from contextlib import closing
 from pathlib import Path
 from typing import Any
@@ -13,10 +14,13 @@ import pytest
 from db.processes import python
 from toy import ToyEmbedder
 
-from vstore import Store, config
+from vstore import Rerank, Results, Store, config
 from vstore.db.connection import Database
 from vstore.db.migrate import latest
-from vstore.errors import FilterError, ModelUnavailableError, QueryError, StoreError
+from vstore.errors import FilterError, ModelUnavailableError, QueryError, StoreBusyError, StoreError
+from vstore.search.journal import Journal
+from vstore.searches import Note
+from vstore.types import Query
 
 
 @pytest.fixture(autouse=True)
@@ -276,7 +280,7 @@ def test_a_full_disk_does_not_fail_a_search(path: Path) -> None:
     script = """
 import resource, sys
 from toy import ToyEmbedder
-from vstore import Store, config
+from vstore import Rerank, Results, Store, config
 config.JOURNAL_INTERVAL_S = 0.0
 store = Store(sys.argv[1], ToyEmbedder())
 resource.setrlimit(resource.RLIMIT_FSIZE, (1, resource.RLIM_INFINITY))
@@ -335,6 +339,63 @@ def test_queries_that_could_not_be_written_before_forgetting_are_dropped(
             store._journal.settle()
         found = store.search_stats()
     assert (found.searches, found.logged) == (1, 0)
+
+
+@pytest.mark.parametrize("end", ["settle", "drop"])
+def test_texts_that_another_thread_fails_to_write_meanwhile_do_not_come_back(end: str) -> None:
+    class Busy:
+        """Keeps a writer waiting, and then has no room for its notes; later it takes some."""
+
+        def __init__(self) -> None:
+            self.asked, self.answer = threading.Event(), threading.Event()
+            self.kept: list[Note] = []
+
+        def record(self, notes: Sequence[Note]) -> None:
+            if not self.answer.is_set():
+                self.asked.set()
+                self.answer.wait()
+                raise StoreBusyError("somebody else is writing")
+            self.kept += notes
+
+    notebook = Busy()
+    journal = Journal(notebook, log=True, metrics=True)
+    journal.note(
+        Query("green tea", 1, "lexical", "rrf"), Results("green tea", (), "lexical", "rrf", timings={"total": 1})
+    )
+    writer, ender = threading.Thread(target=journal.flush), threading.Thread(target=getattr(journal, end))
+    writer.start()
+    notebook.asked.wait()
+    ender.start()
+    ender.join(timeout=0.1)  # it must not be done before the other one is
+    notebook.answer.set()
+    writer.join()
+    ender.join()
+    written = len(notebook.kept)
+    assert journal.flush()
+    assert len(notebook.kept) == written
+
+
+def test_a_search_does_not_wait_for_the_notes_of_another_thread(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(config, "JOURNAL_PENDING", 1)
+    with opened(path) as store:
+        with store._journal._writing:
+            assert len(store.search("tea")) == 3
+            assert logged(path) == []
+        store.search("coffee")
+        assert logged(path) == [("tea", "", 1), ("coffee", "", 1)]
+
+
+def test_a_stage_may_search_the_same_store(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Its notes, due in the middle of the outer search, are written after that."""
+    monkeypatch.setattr(config, "JOURNAL_PENDING", 1)
+
+    class ByHits:
+        def score(self, query: str, texts: list[str]) -> list[float]:
+            return [len(store.search(text, mode="lexical")) for text in texts]
+
+    with opened(path) as store:
+        assert len(store.search("tea", stages=[Rerank(ByHits())])) == 3
+        assert store.search_stats().searches == 4
 
 
 def test_erasing_takes_what_waits_in_memory_too(path: Path) -> None:

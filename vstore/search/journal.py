@@ -43,7 +43,8 @@ class Journal:
         self._notebook = notebook
         self._log = log
         self._metrics = metrics
-        self._lock = threading.Lock()
+        self._lock = threading.Lock()  # for what is in memory
+        self._writing = threading.Lock()  # held while notes are on their way into the file
         self._pending: deque[Note] = deque(maxlen=config.JOURNAL_KEPT)
         self._since_attempt = 0
         self._due = time.monotonic() + config.JOURNAL_INTERVAL_S
@@ -73,31 +74,20 @@ class Journal:
 
         What is never written is lost: figures and a query's place in the log, but nothing that was put into the store.
         """
-        with self._lock:
-            notes = list(self._pending)
-            self._pending.clear()
-            self._since_attempt = 0
-            self._due = time.monotonic() + config.JOURNAL_INTERVAL_S
-        if not notes:
-            return True
-        try:
-            self._notebook.record(notes)
-        except StoreError:
-            # Busy, full, read-only or closed: a search must neither wait nor fail for its note.
-            self._put_back(notes)
-            return False
-        return True
+        with self._writing:
+            return self._write()
 
     def settle(self) -> None:
         """See to it that no text of an earlier query is written from now on: write it now, or drop it."""
-        if not self.flush():
-            with self._lock:
-                stripped = [replace(note, asked=None) for note in self._pending]
-                self._pending = deque(stripped, maxlen=config.JOURNAL_KEPT)
+        with self._writing:
+            if not self._write():
+                with self._lock:
+                    stripped = [replace(note, asked=None) for note in self._pending]
+                    self._pending = deque(stripped, maxlen=config.JOURNAL_KEPT)
 
     def drop(self) -> None:
         """Forget what is pending."""
-        with self._lock:
+        with self._writing, self._lock:
             self._pending.clear()
 
     @cached_property
@@ -118,8 +108,28 @@ class Journal:
             self._pending.append(note)
             self._since_attempt += 1
             due = self._since_attempt >= config.JOURNAL_PENDING or time.monotonic() >= self._due
-        if due:
-            self.flush()
+        if due and self._writing.acquire(blocking=False):  # else another thread is writing; no search waits for it
+            try:
+                self._write()
+            finally:
+                self._writing.release()
+
+    def _write(self) -> bool:
+        """`flush` by the one thread that holds `_writing`."""
+        with self._lock:
+            notes = list(self._pending)
+            self._pending.clear()
+            self._since_attempt = 0
+            self._due = time.monotonic() + config.JOURNAL_INTERVAL_S
+        if not notes:
+            return True
+        try:
+            self._notebook.record(notes)
+        except StoreError:
+            # Busy, full, read-only or closed: a search must neither wait nor fail for its note.
+            self._put_back(notes)
+            return False
+        return True
 
     def _put_back(self, notes: Iterable[Note]) -> None:
         with self._lock:
