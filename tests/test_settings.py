@@ -111,6 +111,8 @@ def test_a_tilde_means_the_home_folder(monkeypatch: pytest.MonkeyPatch) -> None:
         ("VSTORE_MODEL", "  ", "VSTORE_MODEL: model is empty; give it a value"),
         ("VSTORE_LOG", "maybe", "VSTORE_LOG: log is on or off, not 'maybe'"),
         ("VSTORE_SLOW_MS", "-5", "VSTORE_SLOW_MS: slow_ms is 0 or more, not -5"),
+        ("VSTORE_DB", "~nobody there/x.db", "VSTORE_DB: '~nobody there/x.db' cannot be used as a path"),
+        ("VSTORE_MODELS", "~nobody there", "VSTORE_MODELS: '~nobody there' cannot be used as a path"),
     ],
 )
 def test_a_bad_variable_is_named(monkeypatch: pytest.MonkeyPatch, variable: str, value: str, message: str) -> None:

@@ -6,6 +6,7 @@ import os
 import subprocess
 import sys
 import threading
+import traceback
 from datetime import datetime, timezone
 from pathlib import Path
 
@@ -191,10 +192,29 @@ def test_nothing_cannot_be_remembered(store: Store, text: object) -> None:
         store.remember(text)
 
 
-@pytest.mark.parametrize("tags", ["auth", [""], [1]])
+@pytest.mark.parametrize("tags", ["auth", [""], [1], None, 5, iter(["auth"])])
 def test_tags_are_a_list_of_names(store: Store, tags: object) -> None:
+    """An iterator would be empty when it is looked at again, and the search be one of everything."""
     with pytest.raises(InputError, match="tags are a list"):
         store.remember("text", tags=tags)
+    with pytest.raises(InputError, match="tags are a list"):
+        store.search("text", tags=tags)
+
+
+@pytest.mark.parametrize("collection", [5, [5], b"work", iter(["work"])])
+def test_collections_are_a_name_or_a_list_of_names(store: Store, collection: object) -> None:
+    with pytest.raises(InputError, match="collections are a name or a list of names"):
+        store.search("text", collection=collection)
+    assert store.search("text", collection=["work", "home"]).hits == ()
+
+
+def test_what_is_forgotten_as_soon_as_it_is_remembered_is_an_error_of_ours(
+    store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    original = Store._find
+    monkeypatch.setattr(Store, "_find", lambda self, *names: (self.forget("tea"), original(self, *names))[1])
+    with pytest.raises(NotFoundError, match="tea was remembered, and forgotten by somebody else just after"):
+        store.remember("green tea", uri="tea")
 
 
 def test_metadata_that_is_no_json_is_refused(store: Store) -> None:
@@ -288,8 +308,9 @@ def test_a_query_of_a_hundred_thousand_characters_is_served_and_a_longer_one_ref
 def test_unknown_modes_and_fusions_name_the_known_ones(store: Store) -> None:
     with pytest.raises(QueryError, match="hybrid, dense, lexical"):
         store.search("tea", mode="fuzzy")
-    with pytest.raises(QueryError, match="rrf-fixed"):
-        store.search("tea", fusion="magic")
+    for fusion in ("magic", None, ["rrf"]):
+        with pytest.raises(QueryError, match="rrf-fixed"):
+            store.search("tea", fusion=fusion)
 
 
 @pytest.mark.parametrize(
@@ -463,6 +484,20 @@ def test_without_a_model_hybrid_is_served_by_keywords_and_says_so(tmp_path: Path
         assert "no such model" in results.degraded
         with pytest.raises((UnknownModelError, ModelUnavailableError)):
             store.search("tea", mode="dense")
+
+
+def test_searches_without_a_model_do_not_grow_with_their_number(tmp_path: Path) -> None:
+    def depth(store: Store) -> int:
+        with pytest.raises(UnknownModelError) as caught:
+            store.search("tea", mode="dense")
+        return len(list(traceback.walk_tb(caught.value.__traceback__)))
+
+    with Store(tmp_path / "memory.db", ToyEmbedder()) as store:
+        store.remember("tea")
+    with Store(tmp_path / "memory.db", "no such model") as store:
+        assert store.search("tea").degraded
+        first = depth(store)
+        assert [depth(store) for _ in range(5)] == [first] * 5
 
 
 def test_a_model_that_cannot_be_had_is_not_asked_for_at_every_search(

@@ -6,7 +6,7 @@ Each function raises InputError for what cannot be meant.
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from typing import Any
 
 from vstore.errors import InputError
@@ -35,9 +35,19 @@ def collection_name(collection: str) -> str:
     return collection
 
 
+def collections(collection: str | Sequence[str] | None) -> tuple[str, ...]:
+    """The names of one, several or no collections. An iterator is refused: it would be empty the second time."""
+    if isinstance(collection, str):
+        return (collection,)
+    names = () if collection is None else collection
+    if not isinstance(names, Collection) or not all(isinstance(name, str) for name in names):
+        raise InputError(f"collections are a name or a list of names, not {collection!r}")
+    return tuple(names)
+
+
 def tags(tags: Sequence[str]) -> tuple[str, ...]:
-    """Each tag once, in order. A lone string is refused: it would become a tag for each letter."""
-    if isinstance(tags, str) or not all(isinstance(tag, str) and tag for tag in tags):
+    """Each tag once, in order. A lone string is refused: it would become a tag for each letter; so is an iterator."""
+    if isinstance(tags, str) or not isinstance(tags, Collection) or not all(isinstance(t, str) and t for t in tags):
         raise InputError(f"tags are a list of names such as ['auth', 'gateway'], not {tags!r}")
     return tuple(dict.fromkeys(tags))
 

@@ -15,7 +15,7 @@ from typing import Any
 import platformdirs
 
 from vstore.config import SLOW_SEARCH_MS
-from vstore.errors import ConfigError
+from vstore.errors import ConfigError, InputError
 from vstore.paths import expanded
 from vstore.types import DEFAULT_COLLECTION
 
@@ -111,16 +111,23 @@ def load(db: str | None = None) -> Settings:
     if db is not None:
         values["db"], sources["db"] = db, "--db"
     return Settings(
-        db=expanded(values["db"]),
+        db=_path(sources["db"], values["db"]),
         model=values["model"],
         collection=values["collection"],
         threads=values["threads"],
-        models=expanded(values["models"]),
+        models=_path(sources["models"], values["models"]),
         log=values["log"],
         metrics=values["metrics"],
         slow_ms=values["slow_ms"],
         sources=sources,
     )
+
+
+def _path(source: str, text: str) -> Path:
+    try:
+        return expanded(text)
+    except InputError as error:
+        raise ConfigError(f"{source}: {error}") from error
 
 
 def read_file() -> dict[str, Any]:

@@ -126,7 +126,7 @@ class Store:
     ) -> StoredDocument:
         """Keep one text. The same text and title again change nothing; the same `uri` replaces what it held.
 
-        Raises InputError for an empty text or metadata that is no JSON.
+        Raises InputError for an empty text or metadata that is no JSON, NotFoundError when it is forgotten at once.
         """
         if not isinstance(text, str) or not text.strip():
             raise InputError("there is nothing to remember: the text is empty")
@@ -210,9 +210,9 @@ class Store:
         `options` are those of `search`, `explain` aside. The change was tried before it is named. Raises what `search`
         raises, and NotFoundError when there is no such document or chunk.
         """
-        target = chunk_id if uri is None else self.find(uri)
-        if target is None or (uri is not None and chunk_id is not None):
-            raise InputError("name what to look for: a document by uri=... or a chunk by chunk_id=...")
+        if (uri is None) == (chunk_id is None) or not isinstance(chunk_id, (int, type(None))):
+            raise InputError("name what to look for: a document by uri=... or a chunk by chunk_id=..., its number")
+        target = chunk_id if chunk_id is not None else self.find(str(uri))
         options = {"query": query, "k": k, **options}
         return explaining.why(self._index, self._search_embedder, _asked, options, target)
 
@@ -311,7 +311,10 @@ class Store:
 
     def _find(self, collection: str, uri: str) -> StoredDocument:
         with self._index.snapshot() as snapshot:
-            return snapshot.documents(_scope(collection, {"@uri": uri}), 1)[0]
+            found = snapshot.documents(_scope(collection, {"@uri": uri}), 1)
+        if not found:
+            raise NotFoundError(f"{uri} was remembered, and forgotten by somebody else just after; remember it again")
+        return found[0]
 
     def _search_embedder(self) -> Embedder:
         """The embedder, loaded at its first use. Raises ModelError when it cannot be had."""
@@ -319,7 +322,7 @@ class Store:
             if self._embedder is None:
                 # Asking every source again takes seconds, which not every search of a store without a model shall pay.
                 if self._failure is not None and time.monotonic() - self._failed_at < config.MODEL_RETRY_S:
-                    raise self._failure
+                    raise self._failure.with_traceback(None)  # which would else grow with every search
                 try:
                     self._embedder = self._load()
                 except ModelError as error:
@@ -376,7 +379,6 @@ def _scope(
     since: Any = None,
     until: Any = None,
 ) -> Scope:
-    collections = (collection,) if isinstance(collection, str) else tuple(collection or ())
-    if not all(isinstance(name, str) for name in collections):
-        raise InputError(f"collections have names, not {collection!r}")
-    return Scope(collections, conjunction(where, tags=arguments.tags(tags), since=since, until=until))
+    return Scope(
+        arguments.collections(collection), conjunction(where, tags=arguments.tags(tags), since=since, until=until)
+    )

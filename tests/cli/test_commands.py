@@ -128,6 +128,8 @@ def test_stats_count(filled: Path) -> None:
         (["search", "x", "--mode", "fuzzy"], "mode is one of hybrid, dense, lexical"),
         (["get", "nothing"], "the store has no document 'nothing'"),
         (["get", "99"], "there is no chunk 99"),
+        (["get", "9" * 5_000], "the store has no document"),
+        (["why", "x", "9" * 5_000], "the store has no document"),
         (["forget", "nothing"], "the store has no document"),
         (["add", "absent.txt"], "absent.txt"),
         (["list", "--since", "soon"], "a date is written 2026-01-31"),

@@ -185,6 +185,14 @@ def test_with_both_off_nothing_is_written_at_all(
     assert path.read_bytes() == before
 
 
+def test_a_setting_that_a_search_does_not_need_does_not_fail_it(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("VSTORE_DB", "~nobody there/x.db")
+    with opened(path) as store:
+        assert len(store.search("tea")) == 3
+        with pytest.raises(QueryError, match="empty"):
+            store.search("")
+
+
 def test_without_the_log_no_text_is_kept_of_slow_queries_either(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("VSTORE_SLOW_MS", "1")
     with opened(path, log=False) as store:

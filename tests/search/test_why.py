@@ -231,7 +231,8 @@ def test_what_is_not_there_is_an_error_that_says_how_to_look(store: Store) -> No
         store.why("gate", uri="wall")
     with pytest.raises(NotFoundError, match="no chunk 99"):
         store.why("gate", chunk_id=99)
-    for target in ({}, {"uri": "gate", "chunk_id": 1}):
+    targets: list[dict[str, Any]] = [{}, {"uri": "gate", "chunk_id": 1}, {"chunk_id": "1"}, {"chunk_id": 1.5}]
+    for target in targets:
         with pytest.raises(InputError, match=r"uri=.*chunk_id="):
             store.why("gate", **target)
     with pytest.raises(QueryError, match="empty"):

@@ -76,6 +76,11 @@ def literal(text: str) -> Any:
     return value
 
 
+def chunk_number(target: str) -> int | None:
+    """The number of a chunk; None for what is none, as a uri or a path."""
+    return int(target) if target.isdecimal() and len(target) < 19 else None  # 64 bits
+
+
 def text_or_stdin(argument: str) -> str:
     """The argument itself, or what comes from the pipe when it is `-`."""
     if argument != "-":

@@ -8,7 +8,7 @@ from typing import Any
 import click
 
 from vstore import config
-from vstore.cli.context import Context, conjunction, filter_options, json_option, pass_context
+from vstore.cli.context import Context, chunk_number, conjunction, filter_options, json_option, pass_context
 from vstore.cli.output import emit_json, print_documents, printable
 from vstore.cli.searches import print_searches
 from vstore.errors import NotFoundError
@@ -25,9 +25,10 @@ def get(context: Context, target: str, collection: str | None, as_json: bool) ->
         try:
             content = store.get(target, collection=collection)
         except NotFoundError:
-            if not target.isdecimal():
+            number = chunk_number(target)
+            if number is None:
                 raise
-            content = store.get(int(target))
+            content = store.get(number)
     if as_json:
         emit_json(content.to_dict())
     else:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from vstore.cli.context import Context, conjunction, json_option, pass_context, text_or_stdin
+from vstore.cli.context import Context, chunk_number, conjunction, json_option, pass_context, text_or_stdin
 from vstore.cli.output import LEGS, emit_json, printable
 from vstore.cli.search import optional_stages, search
 from vstore.errors import NotFoundError
@@ -36,9 +36,10 @@ def why(context: Context, /, query: str, target: str, as_json: bool, **options: 
         try:
             answer = store.why(**asked, uri=target)
         except NotFoundError:
-            if not target.isdecimal():
+            number = chunk_number(target)
+            if number is None:
                 raise
-            answer = store.why(**asked, chunk_id=int(target))
+            answer = store.why(**asked, chunk_id=number)
     if as_json:
         emit_json(answer.to_dict())
     else:
@@ -57,7 +58,7 @@ def _as_in_search(options: Mapping[str, Any]) -> dict[str, Any]:
 def _print(answer: Explanation) -> None:
     """What happened and what to do about it, then the facts."""
     if answer.degraded:
-        click.secho(f"note: {answer.degraded}", fg="yellow", err=True)
+        click.secho(f"note: {printable(answer.degraded)}", fg="yellow", err=True)
     click.secho(printable(answer.reason), bold=True)
     if answer.change is None:
         click.echo("no change to the search was found that brings it back")

@@ -89,7 +89,7 @@ def check(query: Query) -> None:
         raise QueryError(f"k is the number of results, from 1 to {config.MAX_K:,}, not {query.k!r}")
     if query.mode not in MODES:
         raise QueryError(f"mode is one of {', '.join(MODES)}, not {query.mode!r}")
-    if query.fusion not in fuse.FUSIONS:
+    if query.fusion not in list(fuse.FUSIONS):
         raise QueryError(f"fusion is one of {', '.join(fuse.FUSIONS)}, not {query.fusion!r}")
     if query.context != "section" and not _is_count(query.context, 0, config.MAX_CONTEXT):
         most = config.MAX_CONTEXT
