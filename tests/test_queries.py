@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 from toy import ToyEmbedder
 
 from vstore import Results, Store
+from vstore.db import lexical
 from vstore.embed.runtime import OnnxEmbedder
 from vstore.types import Mode
 
@@ -276,3 +279,17 @@ def test_misspelt_queries_are_found_by_meaning(real: Store) -> None:
     results = real.search("loafs of breadd and rols")
     assert uris(results)[0] == "bakery"
     assert results.remarks == ("no chunk has a word of the query; searched by meaning alone",)
+
+
+def test_times_of_a_query_that_is_ranked_twice_add_up(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Each ranking by keywords takes a twentieth of a second here."""
+    original = lexical.rank
+
+    def slow(*arguments: Any) -> Any:
+        time.sleep(0.05)
+        return original(*arguments)
+
+    monkeypatch.setattr(lexical, "rank", slow)
+    timings = store.search('"connection refused"', mode="lexical").timings
+    assert 100.0 <= timings["lexical"] <= timings["total"]
+    assert sum(timings.values()) - timings["total"] <= timings["total"]

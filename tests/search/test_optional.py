@@ -26,6 +26,7 @@ from vstore.db.migrate import latest
 from vstore.errors import InputError, ModelDamagedError, QueryError
 from vstore.filters import conjunction
 from vstore.search import pipeline
+from vstore.search.confidence import FITTED
 from vstore.search.fuse import FUSIONS
 from vstore.search.optional import spread
 from vstore.search.stages import Facts, Stage
@@ -397,3 +398,22 @@ def test_with_any_stages_scores_are_sums_and_lists_as_long_as_ever(
     assert np.all(np.diff([hit.score for hit in whole]) <= 0.0)
     fused = {hit.chunk_id: hit.why for hit in plain}
     assert all(hit.why[: len(fused[hit.chunk_id])] == fused[hit.chunk_id] for hit in whole)
+
+
+def test_what_history_recalls_is_judged_by_its_own_scores_wherever_it_stands(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(config, "POOL_DEPTH", 2)
+    embedder = ToyEmbedder()
+    monkeypatch.setitem(FITTED, embedder.fingerprint, FITTED[config.DEFAULT_MODEL_FINGERPRINT])
+    with Store(tmp_path / "memory.db", embedder) as store:
+        for number in range(20):
+            store.remember(f"alpha filler{number}")
+            store.remember(f"delta delta filler{number}")
+        store.search("alpha beta gamma delta")
+        store.search_stats()  # which writes the log
+        alone = {hit.chunk_id: hit.confidence for hit in store.search("alpha beta gamma", 40)}
+        staged = store.search("alpha beta gamma", 8, stages=[History()])
+    recalled = [hit for hit in staged[2:] if any(part.source == "recall" for part in hit.why)]
+    assert recalled
+    assert [hit.confidence for hit in staged] == pytest.approx([alone[hit.chunk_id] for hit in staged])
