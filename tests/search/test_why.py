@@ -16,6 +16,7 @@ from hypothesis import strategies as st
 from toy import ToyEmbedder
 
 from vstore import Store, config
+from vstore.db import phrases
 from vstore.errors import InputError, ModelUnavailableError, NotFoundError, QueryError, SpaceMismatchError
 from vstore.search.fuse import FUSIONS
 from vstore.search.remedy import least_k
@@ -209,6 +210,26 @@ def test_beyond_the_largest_k_rare_words_of_the_document_help(store: Store, monk
     assert answer.standings[0].score > 0.0
     assert answer.change["query"].startswith("red green blue filler29x")
     assert "29" in found(store, "red green blue", answer.change, k=5)
+
+
+def test_behind_many_chunks_that_hold_a_phrase_the_quote_marks_go(
+    store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(config, "POOL_DEPTH", 5)
+    for number in range(12):
+        store.remember(f"red green, and filler{number} besides", uri=f"{number}")
+    store.remember("green red", uri="turned")
+    answer = store.why('"red green"', 3, uri="turned", mode="lexical")
+    assert answer.change == {"query": "red green"}
+    assert found(store, '"red green"', answer.change, k=3, mode="lexical")[answer.new_rank - 1] == "turned"
+
+
+def test_the_chunks_that_hold_a_phrase_are_read_once(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+    ladder(store)
+    original, asked = phrases.holding, []
+    monkeypatch.setattr(phrases, "holding", lambda *arguments: (asked.append(arguments), original(*arguments))[1])
+    assert store.why('"red green" violet', 2, uri="25", fusion="rrf").change
+    assert len(asked) == 1
 
 
 def test_nothing_to_name_is_said(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:

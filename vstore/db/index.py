@@ -44,6 +44,7 @@ class SqliteSnapshot:
         self._tokenize = tokenizer(connection)
         self.space = spaces.active(connection)
         self.chunk_count, _ = bm25.totals(connection)
+        self._holding: dict[tuple[tuple[str, ...], Scope], tuple[int, ...]] = {}
 
     def terms(self, text: str) -> tuple[Term, ...]:
         """See `Snapshot.terms`."""
@@ -54,8 +55,11 @@ class SqliteSnapshot:
         return lexical.rank(self._connection, terms, scope, limit)
 
     def holding(self, phrases_: Sequence[str], scope: Scope) -> tuple[int, ...]:
-        """See `Snapshot.holding`."""
-        return phrases.holding(self._connection, self._tokenize, phrases_, scope)
+        """See `Snapshot.holding`. Each answer is kept, for it takes reading chunks, and `why` asks again and again."""
+        key = (tuple(phrases_), scope)
+        if key not in self._holding:
+            self._holding[key] = phrases.holding(self._connection, self._tokenize, phrases_, scope)
+        return self._holding[key]
 
     def dense(self, vector: FloatArray, scope: Scope, limit: int) -> Ranking:
         """See `Snapshot.dense`."""

@@ -1,19 +1,22 @@
 """The smallest change to a search that brings a lost document back. Nothing is named that was not run.
 
 Changes are tried from the fewest and mildest on: filters that exclude the document always have to go; then a stage
-turned off, a larger k, another mode, two of these together, and at last words of the document added to the query.
+turned off, a larger k, no quote marks, another mode, two of these together, and at last words of the document added to
+the query.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from itertools import chain
 from typing import Any
 
 from vstore import config
 from vstore.filters import conjuncts, joined
 from vstore.search.pipeline import MODES
 from vstore.search.probe import Options, Probe
+from vstore.search.wording import quoted
 from vstore.types import StoredChunk, StoredDocument
 
 Ranks = dict[str, int | None]  # the target's best rank in each leg alone
@@ -61,11 +64,9 @@ def bring_back(
     `dropped` are the filters that must go, `ranks` how deep in each leg the targets are without them, and `chunk` the
     one whose words may be added to the query.
     """
-    for variant, limit in _variants(probe):
-        if remedy := _tried(probe, targets, {**dropped, **variant}, limit, ranks):
-            return remedy
-    for variant, limit in _rewordings(probe, chunk):
-        if remedy := _tried(probe, targets, {**dropped, **variant}, limit, None):
+    for variant, limit in chain(_variants(probe), _rewordings(probe, chunk)):
+        known = None if "query" in variant else ranks  # they are those of the query as it was asked
+        if remedy := _tried(probe, targets, {**dropped, **variant}, limit, known):
             return remedy
     return None
 
@@ -73,7 +74,8 @@ def bring_back(
 def _variants(probe: Probe) -> Iterator[tuple[dict[str, Any], int]]:
     """Changes to the options with the largest k to try with each: first those of one option, then of more.
 
-    Of one option alone, a k that a reader may still look through comes before another mode, any other k after it.
+    Of one option alone, a k that a reader may still look through comes before a query without its quote marks and
+    another mode, any other k after them.
     """
     k = probe.asked.k
     stages: list[dict[str, Any]] = [{name: False} for name in probe.asked.stages]
@@ -84,6 +86,9 @@ def _variants(probe: Probe) -> Iterator[tuple[dict[str, Any], int]]:
     both: list[dict[str, Any]] = [off] if len(stages) > 1 else []
     yield from ((change, k) for change in [{}, *stages])
     yield {}, max(k, config.POOL_DEPTH)
+    phrases, unquoted = quoted(probe.asked.text)
+    if phrases:
+        yield {"query": unquoted}, max(k, config.POOL_DEPTH)
     yield from ((change, k) for change in modes)
     yield {}, config.MAX_K
     yield from ((change, k) for change in both)
