@@ -250,6 +250,26 @@ def test_answers_are_counted_over_all_other_queries(path: Path, index: SqliteInd
         assert snapshot.answered([], "else") == {}
 
 
+@pytest.mark.parametrize(
+    ("logged", "again"),
+    [
+        ("Äpfel ÉTÉ", "äpfel  été"),
+        ('"green" paint', "green paint"),
+        ("tea " * 500, "tea " * 5_000),
+        ("C++, tea?", "c++ tea"),
+    ],
+    ids=["case", "quotes", "cut in the log", "signs"],
+)
+def test_a_query_asked_again_is_no_other_one(path: Path, index: SqliteIndex, logged: str, again: str) -> None:
+    log(path, logged, [1])
+    vector = TOY.embed_queries([logged])[0]
+    with index.snapshot() as snapshot:
+        assert snapshot.answered([1], "something else") == {1: 1}
+        assert len(snapshot.past_queries(vector, "something else", Scope())) == 1
+        assert snapshot.answered([1], again) == {}
+        assert snapshot.past_queries(vector, again, Scope()) == []
+
+
 def test_past_queries_are_close_and_other_and_answered_in_scope(path: Path, index: SqliteIndex) -> None:
     log(path, "red green blue yellow", [1, 2, 4])
     log(path, "Red Green Blue", [5])

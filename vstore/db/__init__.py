@@ -1,1 +1,1 @@
-"""The SQLite implementation of `vstore.types.Index`: the only Python that contains SQL."""
+"""The SQLite implementation of `vstore.storage.Index`: the only Python that contains SQL."""

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 import apsw
 
 from vstore import config
+from vstore.db.analysis import exact, exact_tokenizer
 from vstore.db.clock import to_datetime
 from vstore.db.connection import run
 from vstore.db.scope import compile_scope
@@ -22,7 +23,7 @@ from vstore.types import PastQuery, Scope, Space
 if TYPE_CHECKING:
     from vstore.types import FloatArray
 
-_ANOTHER = "trim(q.text) <> trim(?) COLLATE NOCASE"
+_ANOTHER = "q.id NOT IN (SELECT value FROM json_each(?))"
 
 
 def logged_queries(connection: apsw.Connection) -> list[LoggedQuery]:
@@ -43,7 +44,7 @@ def answered(connection: apsw.Connection, chunk_ids: Sequence[int], text: str) -
         "SELECT a.chunk_id, sum(q.times) FROM answers AS a JOIN queries AS q ON q.id = a.query "
         f"WHERE a.chunk_id IN (SELECT value FROM json_each(?)) AND {_ANOTHER} GROUP BY a.chunk_id"
     )
-    return dict(run(connection, sql, (json.dumps(list(chunk_ids)), text)))
+    return dict(run(connection, sql, (json.dumps(list(chunk_ids)), _same(connection, text))))
 
 
 def past_queries(
@@ -65,7 +66,7 @@ def past_queries(
         f"SELECT near.id, near.cosine, a.chunk_id, a.rank FROM ({closest}) AS near, {in_scope} "
         "ORDER BY near.cosine DESC, near.id, a.rank"
     )
-    query = (to_blob(vector, space.dimension), space.number, text)
+    query = (to_blob(vector, space.dimension), space.number, _same(connection, text))
     bound = (*query, config.HISTORY_COSINE, *values, config.HISTORY_QUERIES, *values)
     cosines: dict[int, float] = {}
     answers: dict[int, dict[int, int]] = {}
@@ -73,3 +74,11 @@ def past_queries(
         cosines[number] = cosine
         answers.setdefault(number, {})[chunk_id] = rank
     return [PastQuery(cosine, answers[number]) for number, cosine in cosines.items()]
+
+
+def _same(connection: apsw.Connection, text: str) -> str:
+    """The ids, as JSON, of the logged queries that are this text: the same words in the same order, as far as kept."""
+    by_word = exact_tokenizer(connection)
+    wanted = exact(by_word, text[: config.MAX_LOGGED_CHARS])
+    logged = run(connection, "SELECT id, text FROM queries")
+    return json.dumps([number for number, query in logged if exact(by_word, query) == wanted])

@@ -1,1 +1,1 @@
-"""Search: retrieve, fuse, fetch. Knows storage only as `vstore.types.Index`."""
+"""Search: retrieve, fuse, fetch. Knows storage only as `vstore.storage.Index`."""

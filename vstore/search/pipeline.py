@@ -1,7 +1,7 @@
 """Search, in order: embed -> retrieve by keyword and by meaning -> fuse -> stages -> fetch the best k -> context.
 
-What holds the quoted phrases goes before all else, and stages that the caller passes come before those that are built
-in. At last every result gets its confidence.
+Fusion puts what holds the quoted phrases before all else; of the stages, those that the caller passes act before those
+that are built in. At last every result gets its confidence.
 """
 
 from __future__ import annotations
