@@ -10,7 +10,6 @@ does. `$ne` is the negation of `$eq`, so a missing key is "not equal" to every v
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date, datetime, timezone
@@ -132,8 +131,8 @@ def _scalar(field: str, value: Any) -> Scalar:
         raise FilterError(f"{field} is a text and is compared with one, not with {value!r}")
     if isinstance(value, (datetime, date)):
         return value.isoformat()
-    if isinstance(value, float) and not math.isfinite(value):
-        raise FilterError(f"{value} on {field} is nothing that metadata can have; filter by a number")
+    if isinstance(value, float) and value != value:
+        raise FilterError(f"NaN on {field} equals nothing; filter by a number")
     if isinstance(value, int) and not isinstance(value, bool) and not -(2**63) <= value < 2**63:
         raise FilterError(f"{value} on {field} does not fit 64 bits, so no stored number can equal it")
     if value is None or isinstance(value, (str, int, float)):

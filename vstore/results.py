@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from datetime import date
@@ -238,9 +239,11 @@ class Explanation:
 
 
 def _plain(value: Any) -> Any:
-    """The options of a search as JSON has them: sets and tuples as lists, dates as text."""
+    """The options of a search as JSON has them: sets and tuples as lists, dates and infinity as text."""
     if isinstance(value, Mapping):
         return {name: _plain(item) for name, item in value.items()}
     if isinstance(value, (list, tuple, set, frozenset)):
         return [_plain(item) for item in value]
+    if isinstance(value, float) and math.isinf(value):
+        return str(value)
     return value.isoformat() if isinstance(value, date) else value

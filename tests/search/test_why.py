@@ -109,6 +109,12 @@ def test_since_alone_is_named(store: Store) -> None:
     assert (answer.excluded_by, answer.change) == ({"since": "2999-01-01"}, {"since": None})
 
 
+def test_infinity_in_a_filter_is_text_in_json(store: Store) -> None:
+    store.remember("the gate is locked", uri="gate", metadata={"year": 2020})
+    data = store.why("gate", uri="gate", where={"year": {"$gt": float("inf")}}).to_dict()
+    assert json.loads(json.dumps(data, allow_nan=False))["excluded_by"] == {"where": {"year": {"$gt": "inf"}}}
+
+
 def test_a_filter_and_a_cut_are_both_undone(store: Store) -> None:
     ladder(store)
     store.remember("red one two three four five six seven", uri="far", collection="other")
