@@ -71,6 +71,19 @@ def test_chunks_with_every_quoted_phrase_come_first_and_others_follow(
     assert store.search(query, k=len(found), mode=mode).remarks == ()
 
 
+@pytest.mark.parametrize("mode", MODES)
+def test_what_holds_a_phrase_comes_first_even_if_no_ranking_offers_it(tmp_path: Path, mode: Mode) -> None:
+    """Only the 64 rarest words are searched, and pairs of characters that follow each other."""
+    with Store(tmp_path / "memory.db", ToyEmbedder()) as store:
+        for number in range(70):
+            store.remember(f"rare{number} and phrases of common words")
+        held = store.remember("The common phrase.").id
+        apart = store.remember("检 - 索").id
+        rare = " ".join(f"rare{number}" for number in range(70))
+        assert store.search(f'{rare} "the common phrase"', mode=mode)[0].document.id == held
+        assert store.search('"检索"', mode=mode)[0].document.id == apart
+
+
 def test_what_a_phrase_adds_to_a_score_is_among_its_reasons(store: Store) -> None:
     results = store.search('"refused the connection" restart', explain=True)
     assert [part.source for part in results[0].why].count("phrase") == 1

@@ -134,7 +134,7 @@ def find(snapshot: Snapshot, query: Query, mode: Mode, question: Question | None
             narrowed = replace(query, scope=replace(query.scope, among=holding))
             first_evidence, first = _rank(snapshot, narrowed, mode, terms, question, timings, evidence.background)
             evidence = evidence.joined(first_evidence)
-            candidates = holders_first(first, candidates, holding)
+            candidates = holders_first(first, candidates, holding, max(config.POOL_DEPTH, query.k))
         remarks += wanting(phrases, len(holding), query.k)
     if query.optional:
         with _timed(timings, "optional"):

@@ -33,9 +33,18 @@ def quoted(text: str) -> tuple[tuple[str, ...], str]:
     return tuple(phrases), unquoted.strip() if phrases else text
 
 
-def holders_first(first: list[Candidate], others: Sequence[Candidate], holding: Collection[int]) -> list[Candidate]:
-    """The candidates that hold the phrases, lifted above the others; `holding` are the ids of all that hold them."""
+def holders_first(
+    first: list[Candidate], others: Sequence[Candidate], holding: Collection[int], depth: int
+) -> list[Candidate]:
+    """The candidates that hold the phrases, lifted above the others; `holding` are the ids of all that hold them.
+
+    Those that no ranking offers (by keywords, a chunk may have none of the terms that are searched) are level with the
+    last, as long as there are fewer than `depth`.
+    """
     ids = frozenset(holding)
+    unranked = sorted(ids.difference(candidate.chunk_id for candidate in first))[: max(0, depth - len(first))]
+    level = Contribution("recall", first[-1].score if first else 0.0)
+    first = [*first, *(Candidate(chunk_id, (level,)) for chunk_id in unranked)]
     rest = [candidate for candidate in others if candidate.chunk_id not in ids]
     if not rest or not first:
         return first + rest
