@@ -21,7 +21,7 @@ MAX_LINES = 400
 LAYERS = (
     ("errors",),
     ("config", "paths"),
-    ("calibration", "filters", "judgements", "searches"),
+    ("adapter", "calibration", "filters", "judgements", "searches"),
     ("types",),
     ("results", "storage"),
     ("arguments", "settings", "metrics", "sample"),

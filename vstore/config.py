@@ -127,6 +127,10 @@ RERANK_DEPTH: Final = (
 K_STEPS: Final = 16  # values of k tried, each as far as it must be, for an explanation; in 5,000 chunks 12 did
 REWORDING_WORDS: Final = 8  # words added to a query to bring a document back; a person adds no more
 
+# --- refinement -------------------------------------------------------------------------------------------------------
+
+ADAPTERS_KEPT: Final = 3  # that served before and can be gone back to; 0.6 MB each for 384 dimensions
+
 # --- what searches leave behind ---------------------------------------------------------------------------------------
 
 LATENCY_BOUNDS_MS: Final = tuple(

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from contextlib import AbstractContextManager
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 from vstore.calibration import Calibration
 from vstore.errors import VstoreError
@@ -17,6 +17,7 @@ from vstore.types import (
     Background,
     Chunk,
     Document,
+    ModelRecord,
     PastQuery,
     Ranking,
     Scope,
@@ -29,6 +30,7 @@ from vstore.types import (
 )
 
 if TYPE_CHECKING:
+    from vstore.adapter import Adapter
     from vstore.types import FloatArray
 
 
@@ -38,6 +40,13 @@ class Snapshot(Protocol):
     @property
     def space(self) -> Space | None:
         """The active embedding space, or None while no document has been embedded."""
+
+    @property
+    def adapter(self) -> Adapter | None:
+        """The adapter that query vectors go through, None for none. Raises ModelDamagedError."""
+
+    def serving(self, adapter: Adapter | None) -> Snapshot:
+        """The same view as if this adapter, or none, were the active one."""
 
     @property
     def chunk_count(self) -> int:
@@ -139,6 +148,28 @@ class Index(Protocol):
         hash the old version already had keeps its id and vector. Raises SpaceMismatchError when `space` is not the
         active one any more.
         """
+
+    def save_adapter(self, adapter: Adapter, recipe: Mapping[str, Any], scores: Mapping[str, Any]) -> int:
+        """Keep an adapter for the active space as the one candidate, and return its id; earlier ones are discarded.
+
+        `recipe` and `scores` are kept as JSON. Raises InputError for an adapter of another dimension.
+        """
+
+    def activate(self, model_id: int) -> None:
+        """Let a model of the active space serve from the next search on; the old one serves until then.
+
+        Raises NotFoundError for a model that does not exist or whose weights are gone, SpaceMismatchError for one of
+        another space and ModelDamagedError for damaged weights; then nothing changes.
+        """
+
+    def roll_back(self) -> int:
+        """Let the parent of the active model serve again, or its nearest ancestor that still can; returns its id.
+
+        Raises NotFoundError when the base model serves.
+        """
+
+    def models(self) -> list[ModelRecord]:
+        """All models there ever were, the newest first."""
 
     def forget(self, collection: str, uri: str) -> int:
         """Remove a document with all its chunks, keywords and vectors; the number of chunks removed, 0 if none."""

@@ -86,6 +86,27 @@ class Space:
             )
 
 
+@dataclass(frozen=True, slots=True)
+class ModelRecord:
+    """A model that a store knows: the base model of a space, or an adapter of its queries.
+
+    `parent` is the id of the model that served when it was made. `status` is "candidate" (never served), "active",
+    "retired" (replaced by another), "rolled back" or "discarded". `recipe` says how it was made, `scores` on what
+    evidence; both have what JSON has.
+    """
+
+    id: int
+    name: str
+    kind: Literal["base", "adapter"]
+    parent: int | None
+    space: int
+    status: str
+    recipe: Mapping[str, Any]
+    scores: Mapping[str, Any]
+    created_at: datetime
+    active: bool
+
+
 # --- what goes in -----------------------------------------------------------------------------------------------------
 
 
@@ -218,7 +239,7 @@ class Candidate:
 
 @dataclass(frozen=True, slots=True)
 class Statistics:
-    """How much is in a store. `collections` maps names to numbers of documents."""
+    """How much is in a store. `collections` maps names to numbers of documents; `adapter` is the active one's id."""
 
     documents: int
     chunks: int
@@ -227,6 +248,7 @@ class Statistics:
     space: Space | None
     schema: int
     sqlite: str
+    adapter: int | None = None
 
 
 # --- search -----------------------------------------------------------------------------------------------------------

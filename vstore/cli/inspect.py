@@ -116,6 +116,8 @@ def stats(context: Context, searches: bool, reset: bool, yes: bool, as_json: boo
             f"model        {found.space.model}, {found.space.dimension} dimensions ({found.space.fingerprint[:12]})"
             + ("" if found.space.calibration else ", no confidence: none was fitted to its scores")
         )
+    if found.adapter is not None:
+        click.echo(f"adapter      {found.adapter}, which every query's vector goes through")
 
 
 def search_stats(context: Context, *, reset: bool, yes: bool, as_json: bool) -> None:

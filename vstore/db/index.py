@@ -4,13 +4,28 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from copy import copy
+from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import apsw
 
 from vstore.calibration import Calibration
-from vstore.db import bm25, documents, feedback, history, journal, lexical, phrases, spaces, statistics, terms, vectors
+from vstore.db import (
+    bm25,
+    documents,
+    feedback,
+    history,
+    journal,
+    lexical,
+    models,
+    phrases,
+    spaces,
+    statistics,
+    terms,
+    vectors,
+)
 from vstore.db.analysis import tokenizer
 from vstore.db.connection import Database
 from vstore.db.migrate import latest, migrate
@@ -21,6 +36,7 @@ from vstore.types import (
     Background,
     Chunk,
     Document,
+    ModelRecord,
     PastQuery,
     Ranking,
     Scope,
@@ -33,18 +49,31 @@ from vstore.types import (
 )
 
 if TYPE_CHECKING:
+    from vstore.adapter import Adapter
     from vstore.types import FloatArray
 
 
 class SqliteSnapshot:
     """`Snapshot` over one read transaction."""
 
-    def __init__(self, connection: apsw.Connection) -> None:
+    def __init__(self, connection: apsw.Connection, adapters: models.ActiveAdapter) -> None:
         self._connection = connection
+        self._adapters = adapters
         self._tokenize = tokenizer(connection)
         self.space = spaces.active(connection)
         self.chunk_count, _ = bm25.totals(connection)
         self._holding: dict[tuple[tuple[str, ...], Scope], tuple[int, ...]] = {}
+
+    @cached_property
+    def adapter(self) -> Adapter | None:
+        """See `Snapshot.adapter`."""
+        return self._adapters.read(self._connection)
+
+    def serving(self, adapter: Adapter | None) -> SqliteSnapshot:
+        """See `Snapshot.serving`."""
+        other = copy(self)
+        other.adapter = adapter
+        return other
 
     def terms(self, text: str) -> tuple[Term, ...]:
         """See `Snapshot.terms`."""
@@ -134,6 +163,7 @@ class SqliteIndex:
     def __init__(self, path: Path, *, create: bool = True) -> None:
         """Open the file, or make it. Raises StoreError or NotFoundError, and then leaves the file as it was."""
         self._database = Database(path, latest(), create=create)
+        self._adapters = models.ActiveAdapter()
         try:
             migrate(self._database)
         except BaseException:
@@ -149,7 +179,7 @@ class SqliteIndex:
     def snapshot(self) -> Iterator[SqliteSnapshot]:
         """See `Index.snapshot`."""
         with self._database.read() as connection:
-            yield SqliteSnapshot(connection)
+            yield SqliteSnapshot(connection, self._adapters)
 
     @contextmanager
     def bulk(self) -> Iterator[None]:
@@ -189,6 +219,26 @@ class SqliteIndex:
             if spaces.active(connection) != space:
                 raise SpaceMismatchError("the store switched to another model while this was being embedded; repeat it")
             return documents.write(connection, tokenizer(connection), document, chunks, vectors, space)
+
+    def save_adapter(self, adapter: Adapter, recipe: Mapping[str, Any], scores: Mapping[str, Any]) -> int:
+        """See `Index.save_adapter`."""
+        with self._database.write() as connection:
+            return models.save(connection, adapter, recipe, scores)
+
+    def activate(self, model_id: int) -> None:
+        """See `Index.activate`."""
+        with self._database.write() as connection:
+            models.activate(connection, model_id)
+
+    def roll_back(self) -> int:
+        """See `Index.roll_back`."""
+        with self._database.write() as connection:
+            return models.roll_back(connection)
+
+    def models(self) -> list[ModelRecord]:
+        """See `Index.models`."""
+        with self._database.read() as connection:
+            return models.history(connection)
 
     def forget(self, collection: str, uri: str) -> int:
         """See `Index.forget`."""

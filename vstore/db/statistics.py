@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import apsw
 
-from vstore.db import vectors
+from vstore.db import models, vectors
 from vstore.db.connection import run
 from vstore.types import Space, Statistics
 
@@ -25,6 +25,7 @@ def collect(connection: apsw.Connection, space: Space | None) -> Statistics:
         space=space,
         schema=_number(connection, "PRAGMA user_version"),
         sqlite=apsw.sqlite_lib_version(),
+        adapter=models.active_adapter(connection),
     )
 
 

@@ -59,7 +59,7 @@ def search(index: Index, embedder: Callable[[], Embedder], query: Query, *, expl
                 with _timed(timings, "context"):
                     hits = expand(snapshot, hits, query.context, query.context_tokens, counter(model))
             with _timed(timings, "confidence"):
-                sure = _sure(snapshot, found, mode, len(hits))
+                sure = _sure(snapshot, found, mode, question, len(hits))
             space = snapshot.space
     uncalibrated = None
     if space is not None and sure is None:
@@ -123,6 +123,7 @@ def prepare(
 def find(snapshot: Snapshot, query: Query, mode: Mode, question: Question | None, timings: dict[str, float]) -> Found:
     """All candidates in the order of the results, of which a search returns the first k."""
     phrases, text = quoted(query.text)
+    asked, question = question, served(snapshot, question)
     with _timed(timings, "terms"):
         terms = snapshot.terms(text) if mode != "dense" else ()
     evidence, candidates = _rank(snapshot, query, mode, terms, question, timings)
@@ -138,7 +139,7 @@ def find(snapshot: Snapshot, query: Query, mode: Mode, question: Question | None
         remarks += wanting(phrases, len(holding), query.k)
     if query.optional:
         with _timed(timings, "optional"):
-            vector = question[1] if question else None
+            vector = asked[1] if asked else None  # as the log has it
             candidates, more = optional.apply(snapshot, query, vector, candidates)
             remarks += more
             evidence = _completed(snapshot, evidence, question, [candidate.chunk_id for candidate in candidates])
@@ -146,6 +147,18 @@ def find(snapshot: Snapshot, query: Query, mode: Mode, question: Question | None
         with _timed(timings, "stages"):
             candidates = _staged(snapshot, candidates, query.stages)
     return Found(evidence, candidates, remarks)
+
+
+def served(snapshot: Snapshot, question: Question | None) -> Question | None:
+    """The question as the active adapter, if there is one, maps it.
+
+    Raises SpaceMismatchError when it was embedded by another model than the store's vectors.
+    """
+    if question is None or snapshot.space is None:
+        return question
+    fingerprint, vector = question
+    snapshot.space.require(fingerprint)
+    return question if snapshot.adapter is None else (fingerprint, snapshot.adapter.apply(vector))
 
 
 def _rank(
@@ -164,10 +177,8 @@ def _rank(
         with _timed(timings, "lexical"):
             lexical = snapshot.lexical(terms, query.scope, depth)
     if question is not None and snapshot.space is not None:
-        fingerprint, vector = question
-        snapshot.space.require(fingerprint)
         with _timed(timings, "dense"):
-            dense = snapshot.dense(vector, query.scope, depth)
+            dense = snapshot.dense(question[1], query.scope, depth)
     words = len(query.text.split())
     evidence = fuse.Evidence(lexical, dense, terms, words, snapshot.chunk_count, lexical.by_chunk(), dense.by_chunk())
     if calibration := confidence.calibration_of(snapshot.space):
@@ -192,13 +203,21 @@ def _completed(
     return evidence.joined(replace(evidence, bm25=bm25, cosines=cosines))
 
 
-def _sure(snapshot: Snapshot, found: Found, mode: Mode, hits: int) -> confidence.Confidence | None:
-    """How sure we are of the first candidates; None when nobody knows what scores mean in the store's space."""
+def _sure(
+    snapshot: Snapshot, found: Found, mode: Mode, question: Question | None, hits: int
+) -> confidence.Confidence | None:
+    """How sure we are of the first candidates; None when nobody knows what scores mean in the store's space.
+
+    Its curves were fitted to the model's own cosines, so an adapter decides what is found, but not how sure we are.
+    """
     scale = confidence.scale(mode, snapshot.space)
     if scale is None and found.candidates:
         return None
     chunk_ids = [candidate.chunk_id for candidate in found.candidates[: max(hits, config.SHOWN)]]
-    return confidence.judge(scale or confidence.KEYWORDS, found.evidence, chunk_ids)
+    evidence = found.evidence
+    if question is not None and snapshot.adapter is not None:
+        evidence = replace(evidence, cosines=snapshot.cosines(question[1], chunk_ids))
+    return confidence.judge(scale or confidence.KEYWORDS, evidence, chunk_ids)
 
 
 def _staged(snapshot: Snapshot, candidates: list[Candidate], names: Sequence[str]) -> list[Candidate]:

@@ -8,7 +8,7 @@ from dataclasses import replace
 from vstore import config
 from vstore.errors import NotFoundError
 from vstore.results import Explanation, Move, Standing
-from vstore.search.pipeline import check
+from vstore.search.pipeline import check, served
 from vstore.search.probe import Options, Probe, Questions, place_of
 from vstore.search.remedy import Barrier, Remedy, barriers, bring_back
 from vstore.storage import Index, Snapshot
@@ -145,7 +145,8 @@ def _moves(probe: Probe, asked: Query, targets: frozenset[int], final: Sequence[
 def _standings(
     probe: Probe, asked: Query, legs: Mapping[str, Sequence[Candidate]], terms: Sequence[Term], chunk_id: int
 ) -> tuple[Standing, ...]:
-    snapshot, question = probe.snapshot, probe.question(asked.text)
+    snapshot = probe.snapshot
+    question = served(snapshot, probe.question(asked.text))
     only = frozenset([chunk_id])
     standings = [Standing("lexical", place_of(legs["lexical"], only), snapshot.bm25(terms, [chunk_id])[chunk_id])]
     if question is not None:
