@@ -129,6 +129,14 @@ REWORDING_WORDS: Final = 8  # words added to a query to bring a document back; a
 
 # --- refinement -------------------------------------------------------------------------------------------------------
 
+ADAPTER_ALPHA: Final = 0.5  # of a whole step; 0.3 gains as much, 1 loses on five of eight collections
+ADAPTER_DEPTH: Final = 50  # candidates of a query that the adapter learns to rank; 30 gained a little less
+ADAPTER_TEACHER: Final = 0.1  # temperature of the teacher's scores, scaled to [0, 1] over the candidates
+ADAPTER_TEMPERATURE: Final = 0.05  # of the adapted cosines
+ADAPTER_PENALTY: Final = 0.01  # on the squares of the matrix; keeps a few hundred queries from filling 147,456 cells
+ADAPTER_LEARNING_RATE: Final = 1e-3  # of Adam
+ADAPTER_EPOCHS: Final = 20  # passes over the queries: 2 s for 650 of them
+ADAPTER_BATCH: Final = 32  # queries between two steps
 ADAPTERS_KEPT: Final = 3  # that served before and can be gone back to; 0.6 MB each for 384 dimensions
 
 # --- what searches leave behind ---------------------------------------------------------------------------------------

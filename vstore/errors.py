@@ -11,6 +11,7 @@
     │   ├── UnknownModelError       the name is neither registered nor a model folder
     │   ├── ModelUnavailableError   no source could deliver the model
     │   └── ModelDamagedError       bytes do not match their sha256, or the weights make no sense
+    ├── TrainingError           training diverged; what serves was not touched
     └── StoreError
         ├── NotAStoreError      the file is something else, or a folder
         ├── NewerStoreError     the file was written by a newer vstore
@@ -66,6 +67,10 @@ class ModelUnavailableError(ModelError):
 
 class ModelDamagedError(ModelError):
     """Model bytes do not match their sha256, or the weights make no sense."""
+
+
+class TrainingError(VstoreError):
+    """Training diverged; what serves was not touched."""
 
 
 class StoreError(VstoreError):
