@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from vstore.adapter import Adapter
+from vstore.adapter import Adapter, shares
 from vstore.errors import InputError
 
 
@@ -40,7 +40,23 @@ def test_what_is_no_finite_square_matrix_is_refused(weights: np.ndarray) -> None
         Adapter(weights.astype(np.float32), 0.5)
 
 
-@pytest.mark.parametrize("alpha", [-0.1, float("nan"), float("inf")])
-def test_a_step_is_a_number_from_0_on(alpha: float) -> None:
-    with pytest.raises(InputError, match="step of an adapter"):
-        Adapter(np.eye(2, dtype=np.float32), alpha)
+@pytest.mark.parametrize("step", [-0.1, float("nan"), float("inf")])
+def test_steps_are_numbers_from_0_on(step: float) -> None:
+    for alpha, pull in ((step, 0.0), (0.0, step)):
+        with pytest.raises(InputError, match="steps of an adapter"):
+            Adapter(np.eye(2, dtype=np.float32), alpha, pull)
+
+
+def test_a_pull_goes_towards_the_weighted_mean_of_what_was_found() -> None:
+    adapter = Adapter(np.zeros((2, 2), dtype=np.float32), 0.0, pull=2.0)
+    found = np.eye(2, dtype=np.float32)
+    pulled = adapter.pulled(np.array([1.0, 0.0], np.float32), found, np.array([0.25, 0.75], np.float32))
+    assert pulled == pytest.approx([1.5 / np.sqrt(4.5), 1.5 / np.sqrt(4.5)])  # (1, 0) + 2 * (0.25, 0.75)
+
+
+def test_shares_are_the_softmax_of_scores_scaled_to_1() -> None:
+    """By hand: 5, 0 and 10 become 0.5, 0 and 1; at temperature 0.5 their weights are e, 1 and e^2."""
+    weights = np.array([np.e, 1.0, np.e**2])
+    assert shares([5.0, 0.0, 10.0], temperature=0.5) == pytest.approx(weights / weights.sum())
+    assert shares([3.0, 3.0]) == pytest.approx([0.5, 0.5])
+    assert shares([-1e300, 1e300]) == pytest.approx([np.exp(-10), 1.0], rel=1e-4)

@@ -129,9 +129,11 @@ REWORDING_WORDS: Final = 8  # words added to a query to bring a document back; a
 
 # --- refinement -------------------------------------------------------------------------------------------------------
 
-ADAPTER_ALPHA: Final = 0.5  # of a whole step; 0.3 gains as much, 1 loses on five of eight collections
+ADAPTER_ALPHA: Final = 0.3  # of a whole step; 0.5 gains as much, 1 loses on five of eight collections
+ADAPTER_PULL: Final = 0.2  # of the mean of what came first; 0.1 and 0.3 gain a little less
+PULL_DEPTH: Final = 10  # candidates that pull; 5 and 20 gain as much
 ADAPTER_DEPTH: Final = 50  # candidates of a query that the adapter learns to rank; 30 gained a little less
-ADAPTER_TEACHER: Final = 0.1  # temperature of the teacher's scores, scaled to [0, 1] over the candidates
+ADAPTER_TEACHER: Final = 0.1  # temperature of fused scores scaled to [0, 1], for teaching and pulling; 0.3 gains less
 ADAPTER_TEMPERATURE: Final = 0.05  # of the adapted cosines
 ADAPTER_PENALTY: Final = 0.01  # on the squares of the matrix; keeps a few hundred queries from filling 147,456 cells
 ADAPTER_LEARNING_RATE: Final = 1e-3  # of Adam

@@ -22,7 +22,7 @@ BASE = 1  # the id of the first space's base model
 
 def adapter(seed: int = 0, alpha: float = 0.5) -> Adapter:
     weights = np.random.default_rng(seed).normal(size=(DIMENSION, DIMENSION)).astype(np.float32)
-    return Adapter(weights, alpha)
+    return Adapter(weights, alpha, pull=0.25)
 
 
 def active(index: SqliteIndex) -> Adapter | None:
@@ -52,7 +52,7 @@ def test_a_candidate_does_not_serve_until_it_is_activated(index: SqliteIndex) ->
     assert active(index) is None
     index.activate(model_id)
     served = active(index)
-    assert served is not None and served.alpha == 0.3
+    assert served is not None and (served.alpha, served.pull) == (0.3, 0.25)
     assert np.array_equal(served.weights, adapter().weights)
     with index.snapshot() as snapshot:
         assert snapshot.statistics().adapter == model_id

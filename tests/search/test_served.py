@@ -13,16 +13,18 @@ from db.material import rows
 from db.processes import start
 from toy import ToyEmbedder
 
-from vstore import History, Store
+from vstore import History, Store, config
 from vstore.adapter import Adapter
 from vstore.calibration import Calibration, Scale
 from vstore.db.index import SqliteIndex
 from vstore.errors import SpaceMismatchError
 from vstore.results import Results
 from vstore.search import confidence
+from vstore.search.fuse import FUSIONS
 from vstore.types import Mode
 
 DIMENSION = 64
+NOTHING = np.zeros((DIMENSION, DIMENSION), np.float32)
 WORDS = ["harbour", "lantern", "copper", "violin", "meadow", "orbit", "thistle", "granite", "saffron", "ember"]
 QUERY = "harbour lantern copper"
 FINGERPRINT = ToyEmbedder().fingerprint
@@ -42,10 +44,10 @@ def store(path: Path) -> Iterator[Store]:
         yield opened
 
 
-def towards(word: str, alpha: float = 1.0) -> Adapter:
+def towards(word: str, alpha: float = 1.0, pull: float = 0.0) -> Adapter:
     """A map that adds the direction of a word to the vector of QUERY."""
     query, goal = ToyEmbedder().embed_queries([QUERY, word])
-    return Adapter(np.outer(query, goal).astype(np.float32), alpha)
+    return Adapter(np.outer(query, goal).astype(np.float32), alpha, pull)
 
 
 def activate(path: Path, adapter: Adapter) -> None:
@@ -60,7 +62,7 @@ def scores(results: Results) -> dict[int, float]:
 @pytest.mark.parametrize("mode", ["hybrid", "dense", "lexical"])
 @pytest.mark.parametrize(
     "adapter",
-    [Adapter(np.zeros((DIMENSION, DIMENSION), np.float32), 1.0), Adapter(np.eye(DIMENSION, dtype=np.float32), 0.0)],
+    [Adapter(NOTHING, 1.0), Adapter(np.eye(DIMENSION, dtype=np.float32), 0.0)],
 )
 def test_an_adapter_that_moves_nothing_changes_nothing(store: Store, path: Path, adapter: Adapter, mode: Mode) -> None:
     before = scores(store.search(QUERY, mode=mode))
@@ -93,6 +95,52 @@ def test_the_fused_ranking_and_its_reasons_are_those_of_the_adapted_vector(store
         assert dense.raw == pytest.approx(cosines[hit.chunk_id], abs=1e-6)
 
 
+def test_a_pull_scores_the_candidates_again_from_where_they_draw_the_query(store: Store, path: Path) -> None:
+    """Expected cosines by hand, from what the search without a pull finds first."""
+    first = store.search(QUERY, k=60)
+    scores = np.array([hit.score for hit in first])
+    weights = np.exp((scores[:10] - scores[0]) / (scores[0] - scores[-1]) / config.ADAPTER_TEACHER)
+    vectors = ToyEmbedder().embed_documents([f"{hit.document.title}\n{hit.text}" for hit in first])
+    query = ToyEmbedder().embed_queries([QUERY])[0] + 0.8 * weights @ vectors[:10] / weights.sum()
+    expected = dict(zip([hit.chunk_id for hit in first], vectors @ query / np.linalg.norm(query), strict=True))
+
+    activate(path, Adapter(NOTHING, 0.0, pull=0.8))
+    after = store.search(QUERY, k=60)
+    assert [hit.chunk_id for hit in after] != [hit.chunk_id for hit in first]
+    for hit in after:
+        (dense,) = (part for part in hit.why if part.source == "dense")
+        assert dense.raw == pytest.approx(expected[hit.chunk_id], abs=1e-5)
+        assert hit.score == pytest.approx(sum(part.points for part in hit.why))
+
+
+@pytest.mark.parametrize("mode", ["dense", "lexical"])
+def test_one_leg_alone_is_not_pulled(store: Store, path: Path, mode: Mode) -> None:
+    before = scores(store.search(QUERY, mode=mode))
+    activate(path, Adapter(NOTHING, 0.0, pull=0.8))
+    assert scores(store.search(QUERY, mode=mode)) == pytest.approx(before, rel=1e-6)
+
+
+@pytest.mark.parametrize("fusion", sorted(FUSIONS))
+def test_every_fusion_can_be_pulled_and_phrases_still_come_first(store: Store, path: Path, fusion: str) -> None:
+    activate(path, Adapter(NOTHING, 0.0, pull=0.8))
+    text = store.search(QUERY, k=60)[20].text
+    phrase = " ".join(text.split()[:2])
+    results = store.search(f'"{phrase}" ember', k=60, fusion=fusion)
+    holding = [phrase in hit.text for hit in results]
+    assert len(results) == 60
+    assert holding == sorted(holding, reverse=True)
+    assert holding[0]
+
+
+def test_an_empty_store_and_an_empty_scope_can_be_searched(store: Store, path: Path) -> None:
+    activate(path, Adapter(NOTHING, 0.0, pull=0.8))
+    assert len(store.search(QUERY, where={"no": "such"})) == 0
+    assert len(store.search("nothing known here", k=60)) == 60
+    for number in range(60):
+        store.forget(f"{number}")
+    assert len(store.search(QUERY)) == 0
+
+
 def test_keyword_searches_read_no_adapter(store: Store, path: Path) -> None:
     before = scores(store.search(QUERY, mode="lexical"))
     activate(path, towards("violin"))
@@ -115,7 +163,7 @@ def test_a_chunk_has_the_same_confidence_with_and_without_an_adapter(
     scale = Scale(-2.0, 4.0, 1.0, 0.0, 1.0, 0.5)
     monkeypatch.setitem(confidence.FITTED, FINGERPRINT, Calibration(2.5, hybrid=scale, dense=scale))
     before = {hit.chunk_id: hit.confidence for hit in store.search(QUERY, k=60)}
-    activate(path, towards("violin"))
+    activate(path, towards("violin", pull=0.2))
     after = {hit.chunk_id: hit.confidence for hit in store.search(QUERY, k=60)}
     assert list(after) != list(before)
     assert after == pytest.approx(before)

@@ -1,12 +1,14 @@
 """Models: the base model of each space, the adapters trained on top of it, and the pointer to the one that serves.
 
-An adapter's blob holds its step (little-endian float64), its matrix (float32, row by row) and the CRC-32 of both
-(uint32). Rows are never deleted, so an id never comes to mean another model; weights that nobody can go back to are.
+An adapter's blob holds its two steps (little-endian float64), its matrix (float32, row by row) and the CRC-32 of all
+that (uint32). Rows are never deleted, so an id never comes to mean another model; weights are, once nobody can go back
+to them.
 """
 
 from __future__ import annotations
 
 import json
+import math
 import zlib
 from collections.abc import Mapping
 from typing import Any
@@ -169,7 +171,8 @@ def _drop_weights(connection: apsw.Connection, condition: str, kept: int) -> Non
 
 
 def _to_blob(adapter: Adapter) -> bytes:
-    content = np.array(adapter.alpha, dtype=_STEP).tobytes() + adapter.weights.astype(_WEIGHT).tobytes()
+    steps = np.array([adapter.alpha, adapter.pull], dtype=_STEP)
+    content = steps.tobytes() + adapter.weights.astype(_WEIGHT).tobytes()
     return content + zlib.crc32(content).to_bytes(_CHECKSUM_BYTES, "little")
 
 
@@ -179,6 +182,7 @@ def _from_blob(blob: bytes, model_id: int) -> Adapter:
         raise ModelDamagedError(
             f"the weights of adapter {model_id} do not match their checksum; go back with: vstore refine rollback"
         )
-    weights = np.frombuffer(content, dtype=_WEIGHT, offset=_STEP.itemsize).astype(np.float32)
-    dimension = round(len(weights) ** 0.5)
-    return Adapter(weights.reshape(dimension, dimension), float(np.frombuffer(content, dtype=_STEP, count=1)[0]))
+    alpha, pull = np.frombuffer(content, dtype=_STEP, count=2).tolist()
+    weights = np.frombuffer(content, dtype=_WEIGHT, offset=2 * _STEP.itemsize).astype(np.float32)
+    dimension = math.isqrt(len(weights))
+    return Adapter(weights.reshape(dimension, dimension), alpha, pull)

@@ -43,9 +43,10 @@ class Lesson:
 
 @dataclass(frozen=True, slots=True)
 class Recipe:
-    """How to train. `alpha` is the step that serves (see `Adapter`); training itself takes whole steps."""
+    """How to train. `alpha` and `pull` are the steps that serve (see `Adapter`); training itself takes whole ones."""
 
     alpha: float = config.ADAPTER_ALPHA
+    pull: float = config.ADAPTER_PULL
     temperature: float = config.ADAPTER_TEMPERATURE
     penalty: float = config.ADAPTER_PENALTY
     learning_rate: float = config.ADAPTER_LEARNING_RATE
@@ -98,7 +99,7 @@ def train(
                 f"training diverged in epoch {len(losses)} (loss {losses[0]:.3g} at first, now {losses[-1]:.3g}); "
                 "the store keeps what it has"
             )
-    return Trained(Adapter(weights, recipe.alpha), tuple(losses))
+    return Trained(Adapter(weights, recipe.alpha, recipe.pull), tuple(losses))
 
 
 def loss_and_gradient(weights: FloatArray, lessons: Sequence[Lesson], recipe: Recipe) -> tuple[float, FloatArray]:
