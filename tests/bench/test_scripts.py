@@ -10,7 +10,18 @@ import pytest
 
 from bench.provenance import ROOT, provenance
 
-SCRIPTS = ["collections", "confidence", "fusion", "ingest", "reference", "size", "stages", "startup", "weights"]
+SCRIPTS = [
+    "adapter",
+    "collections",
+    "confidence",
+    "fusion",
+    "ingest",
+    "reference",
+    "size",
+    "stages",
+    "startup",
+    "weights",
+]
 
 
 @pytest.mark.parametrize("name", SCRIPTS)
