@@ -139,6 +139,7 @@ ADAPTER_PENALTY: Final = 0.01  # on the squares of the matrix; keeps a few hundr
 ADAPTER_LEARNING_RATE: Final = 1e-3  # of Adam
 ADAPTER_EPOCHS: Final = 20  # passes over the queries: 2 s for 650 of them
 ADAPTER_BATCH: Final = 32  # queries between two steps
+LESSON_THREADS: Final = 2  # searches at once while lessons are made; the smallest machines have as many cores
 ADAPTERS_KEPT: Final = 3  # that served before and can be gone back to; 0.6 MB each for 384 dimensions
 
 # --- what searches leave behind ---------------------------------------------------------------------------------------

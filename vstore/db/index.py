@@ -59,6 +59,7 @@ class SqliteSnapshot:
     def __init__(self, connection: apsw.Connection, adapters: models.ActiveAdapter) -> None:
         self._connection = connection
         self._adapters = adapters
+        self._samples: dict[Scope, FloatArray] = {}
         self._tokenize = tokenizer(connection)
         self.space = spaces.active(connection)
         self.chunk_count, _ = bm25.totals(connection)
@@ -106,7 +107,11 @@ class SqliteSnapshot:
 
     def background(self, vector: FloatArray, scope: Scope) -> Background | None:
         """See `Snapshot.background`."""
-        return vectors.background(self._connection, self.space, vector, scope) if self.space else None
+        if self.space is None:
+            return None
+        if scope not in self._samples:  # asked again when the adapter has moved the query
+            self._samples[scope] = vectors.sample(self._connection, self.space, scope)
+        return vectors.background(self._samples[scope], vector)
 
     def chunks(self, chunk_ids: Sequence[int]) -> dict[int, StoredChunk]:
         """See `Snapshot.chunks`."""

@@ -7,7 +7,6 @@ checks see a changed page but not a changed number. Beside it lies its sign code
 from __future__ import annotations
 
 import json
-import math
 import zlib
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
@@ -118,24 +117,28 @@ def cosines(
     return dict(run(connection, sql, (to_blob(vector, space.dimension), json.dumps(list(chunk_ids)))))
 
 
-def background(connection: apsw.Connection, space: Space, vector: FloatArray, scope: Scope) -> Background | None:
-    """See `Snapshot.background`; the sample is about BACKGROUND_SAMPLE chunks, the same ones each time.
+def sample(connection: apsw.Connection, space: Space, scope: Scope) -> FloatArray:
+    """The vectors of about BACKGROUND_SAMPLE chunks in scope, the same ones each time: unit rows, (n, dimension).
 
     Multiplying ids by a large odd number scatters them over 32 bits, so that a slice of those is a random sample.
     """
-    size = _count(connection, space, scope)
-    if not size:
-        return None
-    share = min(1.0, config.BACKGROUND_SAMPLE / size)
+    share = min(1.0, config.BACKGROUND_SAMPLE / max(1, _count(connection, space, scope)))
     chunks, values = _chunks_in(scope)
     sql = (
-        f"SELECT avg(score), avg(score * score) FROM (SELECT 1.0 - vec_distance_cosine(x.vector, ?) AS score "
-        f"FROM codes_g{space.number} AS v JOIN vectors_g{space.number} AS x ON x.chunk_id = v.chunk_id {chunks} "
-        "AND (v.chunk_id * 2654435761) & 4294967295 < ?)"
+        f"SELECT x.vector FROM codes_g{space.number} AS v JOIN vectors_g{space.number} AS x "
+        f"ON x.chunk_id = v.chunk_id {chunks} AND (v.chunk_id * 2654435761) & 4294967295 < ?"
     )
-    query = to_blob(vector, space.dimension)
-    ((mean, square),) = run(connection, sql, (query, *values, round(share * 2**32)))
-    return None if mean is None else Background(mean, math.sqrt(max(0.0, square - mean * mean)))
+    blobs = run(connection, sql, (*values, round(share * 2**32)))
+    rows = np.frombuffer(b"".join(blob for (blob,) in blobs), dtype="<f4").reshape(-1, space.dimension)
+    return np.asarray(rows / np.linalg.norm(rows, axis=1, keepdims=True), dtype=np.float32)
+
+
+def background(rows: FloatArray, vector: FloatArray) -> Background | None:
+    """Mean and standard deviation of the cosines between a `sample` and a vector; None without a sample."""
+    if not len(rows):
+        return None
+    scores = (rows @ (vector / np.linalg.norm(vector))).astype(np.float64)
+    return Background(float(scores.mean()), float(scores.std()))
 
 
 def _count(connection: apsw.Connection, space: Space, scope: Scope) -> int:

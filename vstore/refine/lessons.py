@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import replace
 from typing import TYPE_CHECKING
@@ -34,17 +35,20 @@ def distilled(
     A query that finds nothing with a vector has none. After `deadline`, a time of `time.monotonic()`, no further query
     is asked: put those that matter most first.
     """
-    lessons = []
-    for query, vector in zip(queries, _embedded(embedder, queries), strict=True):
+
+    def learn(query: Query, vector: FloatArray) -> Lesson | None:
         if deadline is not None and time.monotonic() >= deadline:
-            break
+            return None
         with _searched(index, embedder, query, vector) as (view, candidates):
             vectors = view.vectors([candidate.chunk_id for candidate in candidates])
         known = [candidate for candidate in candidates if candidate.chunk_id in vectors]
-        if known:
-            rows = np.stack([vectors[candidate.chunk_id] for candidate in known])
-            lessons.append(Lesson(vector, rows, shares([candidate.score for candidate in known])))
-    return lessons
+        if not known:
+            return None
+        rows = np.stack([vectors[candidate.chunk_id] for candidate in known])
+        return Lesson(vector, rows, shares([candidate.score for candidate in known]))
+
+    with ThreadPoolExecutor(config.LESSON_THREADS) as threads:  # SQLite works outside Python's lock
+        return [lesson for lesson in threads.map(learn, queries, _embedded(embedder, queries)) if lesson is not None]
 
 
 def judged(index: Index, embedder: Embedder, judgements: Sequence[tuple[Query, Mapping[int, float]]]) -> list[Lesson]:
