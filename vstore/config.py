@@ -129,7 +129,7 @@ REWORDING_WORDS: Final = 8  # words added to a query to bring a document back; a
 
 # --- refinement -------------------------------------------------------------------------------------------------------
 
-ADAPTER_ALPHA: Final = 0.3  # of a whole step; 0.5 gains as much, 1 loses on five of eight collections
+ADAPTER_ALPHA: Final = 0.3  # of a whole step; 0.5 gains as much, 1 next to nothing (eight collections)
 ADAPTER_PULL: Final = 0.2  # of the mean of what came first; 0.1 and 0.3 gain a little less
 PULL_DEPTH: Final = 10  # candidates that pull; 5 and 20 gain as much
 ADAPTER_DEPTH: Final = 50  # candidates of a query that the adapter learns to rank; 30 gained a little less

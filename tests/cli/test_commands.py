@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 import json
+from contextlib import closing
 from pathlib import Path
 
+import numpy as np
 import pytest
 from click.testing import CliRunner, Result
 from toy import ToyEmbedder
 
 from vstore import Store
+from vstore.adapter import Adapter
 from vstore.cli import main
+from vstore.db.index import SqliteIndex
 
 
 @pytest.fixture(autouse=True)
@@ -118,6 +122,15 @@ def test_stats_count(filled: Path) -> None:
     assert found["collections"] == {"default": 2, "kitchen": 1}
     assert found["space"]["model"] == "toy"
     assert "model        toy, 64 dimensions" in run("stats").stdout
+    assert found["adapter"] is None
+
+
+def test_stats_name_the_adapter_that_is_active(filled: Path) -> None:
+    with closing(SqliteIndex(filled / "memory.db")) as index:
+        number = index.save_adapter(Adapter(np.eye(64, dtype=np.float32), 0.5), {}, {})
+        index.activate(number)
+    assert f"adapter      {number}, " in run("stats").stdout
+    assert json.loads(run("stats", "--json").stdout)["adapter"] == number
 
 
 @pytest.mark.parametrize(

@@ -8,8 +8,9 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
+from vstore.adapter import Adapter
 from vstore.errors import InputError, TrainingError
-from vstore.refine.adapter import Lesson, Recipe, loss_and_gradient, train
+from vstore.refine.adapter import Lesson, Recipe, combined, divergences, loss_and_gradient, train
 
 DIMENSION = 12
 
@@ -56,6 +57,30 @@ def test_the_loss_is_the_divergence_from_the_teacher() -> None:
     assert loss == pytest.approx(0.5 * np.log(0.5 / share) + 0.5 * np.log(0.5 / (1.0 - share)), rel=1e-5)
     # Only the direction of the query counts, so its own component of the pull (share - 0.5, 0.5 - share) is lost.
     assert gradient == pytest.approx(np.array([[0.0, 0.5 - share], [0.0, 0.0]]), abs=1e-6)
+
+
+def test_divergences_are_counted_by_query_with_the_step_that_serves() -> None:
+    """By hand, as above; a quarter turn of the first query, by a step of 1, makes its cosines even."""
+    even = Lesson(np.array([1.0, 0.0], np.float32), np.eye(2, dtype=np.float32), np.array([0.5, 0.5], np.float32))
+    certain = replace(even, target=np.array([1.0, 0.0], np.float32))
+    share = np.e / (np.e + 1.0)
+    recipe = Recipe(temperature=1.0)
+    untrained = [0.5 * np.log(0.5 / share) + 0.5 * np.log(0.5 / (1.0 - share)), -np.log(share)]
+    assert divergences([even, certain], None, recipe) == pytest.approx(untrained, rel=1e-5)
+    turn = Adapter(np.array([[0.0, 2.0], [0.0, 0.0]], np.float32), 0.5)
+    assert divergences([even, certain], turn, recipe) == pytest.approx([0.0, np.log(2.0)], abs=1e-6)
+
+
+def test_two_adapters_take_both_steps_at_once() -> None:
+    rng = np.random.default_rng(0)
+    one, other = (
+        Adapter(rng.normal(size=(4, 4)).astype(np.float32), alpha, pull) for alpha, pull in ((0.3, 0.2), (0.5, 0.1))
+    )
+    row = units(rng, 4)
+    moved = row + 0.3 * row @ one.weights + 0.5 * row @ other.weights
+    both = combined(one, other)
+    assert both.apply(row) == pytest.approx(moved / np.linalg.norm(moved), abs=1e-6)
+    assert both.pull == 0.2
 
 
 def test_the_gradient_is_that_of_finite_differences(planted: np.ndarray, documents: np.ndarray) -> None:

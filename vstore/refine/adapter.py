@@ -107,6 +107,20 @@ def loss_and_gradient(weights: FloatArray, lessons: Sequence[Lesson], recipe: Re
     return _loss_and_gradient(weights, *_Batches.of(lessons).pick(np.arange(len(lessons))), recipe)
 
 
+def divergences(
+    lessons: Sequence[Lesson], adapter: Adapter | None, recipe: Recipe | None = None
+) -> NDArray[np.float64]:
+    """How far the ranking by meaning is from the teacher's, by query: Kullback-Leibler divergences, (n,), 0 when equal.
+
+    On lessons that the adapter, as it serves, was not trained with, they show whether there was anything to learn.
+    Raises InputError like `train`.
+    """
+    batches = _Batches.of(lessons)
+    units = batches.queries if adapter is None else adapter.apply(batches.queries)
+    temperature = (recipe or Recipe()).temperature
+    return _divergences(_log_shares(units, batches.candidates, batches.targets, temperature), batches.targets)
+
+
 def _loss_and_gradient(
     weights: FloatArray, queries: FloatArray, candidates: FloatArray, targets: FloatArray, recipe: Recipe
 ) -> tuple[float, FloatArray]:
@@ -114,20 +128,30 @@ def _loss_and_gradient(
     moved = queries + queries @ weights
     lengths = np.linalg.norm(moved, axis=1, keepdims=True)
     units = moved / lengths
+    log_shares = _log_shares(units, candidates, targets, recipe.temperature)
     absent = np.isnan(targets)
-    targets = np.where(absent, 0.0, targets)
-    logits = np.einsum("bd,bmd->bm", units, candidates) / recipe.temperature
-    logits = np.where(absent, -np.inf, logits)
-    logits -= logits.max(axis=1, keepdims=True)
-    log_shares = logits - np.log(np.exp(logits).sum(axis=1, keepdims=True))
-    known = targets > 0.0
-    divergence = np.sum(targets[known] * (np.log(targets[known]) - log_shares[known])) / len(queries)
-    pull = (np.exp(log_shares) - targets) / (recipe.temperature * len(queries))
+    pull = np.where(absent, 0.0, np.exp(log_shares) - targets) / (recipe.temperature * len(queries))
     to_units = np.einsum("bm,bmd->bd", pull, candidates)
     to_moved = (to_units - units * (units * to_units).sum(axis=1, keepdims=True)) / lengths  # only the direction counts
     gradient = queries.T @ to_moved + 2.0 * recipe.penalty * weights
+    divergence = _divergences(log_shares, targets).mean()
     loss = float(divergence + recipe.penalty * np.sum(np.square(weights)))
     return loss, gradient.astype(np.float32)
+
+
+def _log_shares(units: FloatArray, candidates: FloatArray, targets: FloatArray, temperature: float) -> FloatArray:
+    """The logarithm of softmax(cosines / temperature), (b, m); minus infinity where there is no candidate."""
+    logits = np.einsum("bd,bmd->bm", units, candidates) / temperature
+    logits = np.where(np.isnan(targets), -np.inf, logits)
+    logits -= logits.max(axis=1, keepdims=True)
+    return np.asarray(logits - np.log(np.exp(logits).sum(axis=1, keepdims=True)), dtype=np.float32)
+
+
+def _divergences(log_shares: FloatArray, targets: FloatArray) -> NDArray[np.float64]:
+    """Kullback-Leibler divergences from the targets, (b,)."""
+    known = np.nan_to_num(targets) > 0.0
+    logs = np.log(targets, out=np.zeros_like(targets), where=known) - np.where(known, log_shares, 0.0)
+    return np.asarray(np.sum(np.where(known, targets, 0.0) * logs, axis=1), dtype=np.float64)
 
 
 @dataclass(frozen=True, slots=True)
