@@ -25,7 +25,7 @@ from vstore.search.confidence import FITTED
 from vstore.search.journal import Journal
 from vstore.search.stages import Stage
 from vstore.searches import SearchStatistics
-from vstore.types import DEFAULT_COLLECTION, Embedder, Mode, Query, Scope, Span, Statistics, StoredDocument
+from vstore.types import DEFAULT_COLLECTION, Embedder, Mode, ModelRecord, Query, Scope, Span, Statistics, StoredDocument
 
 
 class Store:
@@ -306,6 +306,14 @@ class Store:
         """All that was judged, the newest first; see `Snapshot.judgements` for chunks that are gone."""
         with self._index.snapshot() as snapshot:
             return snapshot.judgements()
+
+    def models(self) -> list[ModelRecord]:
+        """The base model and the adapters of queries that this store has had, the newest first."""
+        return self._index.models()
+
+    def roll_back(self) -> int:
+        """Let the model before the active adapter serve again; its id. Raises NotFoundError when there is none."""
+        return self._index.roll_back()
 
     # --- parts --------------------------------------------------------------------------------------------------------
 

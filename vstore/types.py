@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from datetime import datetime
 from typing import TYPE_CHECKING, Any, Literal, Protocol, runtime_checkable
 
@@ -105,6 +105,10 @@ class ModelRecord:
     scores: Mapping[str, Any]
     created_at: datetime
     active: bool
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain types only, ready for `json.dumps`."""
+        return {**asdict(self), "created_at": self.created_at.isoformat()}
 
 
 # --- what goes in -----------------------------------------------------------------------------------------------------
