@@ -72,17 +72,22 @@ def load_collection(folder: Path, split: str) -> Collection:
 def fitting_and_reported(folder: Path) -> tuple[Collection, Collection]:
     """The questions numbers may be chosen on, and those whose results are reported: the test split.
 
-    Where there is neither a train nor a dev split, the test split is halved: even CRC-32 of the id, and odd.
+    Where there is neither a train nor a dev split, the test split is halved.
     """
     reported = load_collection(folder, "test")
     for split in ("train", "dev"):
         if (folder / "qrels" / f"{split}.tsv").is_file():
             return load_collection(folder, split), reported
-    halves: tuple[list[Question], list[Question]] = ([], [])
-    for question in reported.questions:
-        halves[zlib.crc32(question.id.encode()) % 2].append(question)
-    fitting, rest = (replace(reported, questions=tuple(half)) for half in halves)
-    return fitting, rest
+    return halves(reported)
+
+
+def halves(collection: Collection) -> tuple[Collection, Collection]:
+    """The questions whose id has an even CRC-32, and those where it is odd."""
+    sides: tuple[list[Question], list[Question]] = ([], [])
+    for question in collection.questions:
+        sides[zlib.crc32(question.id.encode()) % 2].append(question)
+    even, odd = (replace(collection, questions=tuple(side)) for side in sides)
+    return even, odd
 
 
 def _rows(path: Path) -> list[dict[str, Any]]:

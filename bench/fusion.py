@@ -25,7 +25,6 @@ import json
 import re
 import tempfile
 import time
-import zlib
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -37,7 +36,7 @@ from typing import Final
 from platformdirs import user_cache_path
 
 from bench.cache import CachedEmbedder
-from bench.datasets import Collection, Question, find_collections, load_collection
+from bench.datasets import Collection, Question, find_collections, halves, load_collection
 from bench.provenance import provenance
 from bench.scoring import documents_in_order
 from vstore import Store, config, settings
@@ -113,8 +112,8 @@ def gather(folder: Path, embedder: Embedder) -> Material:
     fitting = [load_collection(folder, split) for split in FITTING_SPLITS if split in splits]
     reported = load_collection(folder, "test")
     if not fitting:
-        fitting = [_half(reported, 0)]
-        reported = _half(reported, 1)
+        half, reported = halves(reported)
+        fitting = [half]
     with (
         tempfile.TemporaryDirectory() as place,
         Store(Path(place) / "bench.db", embedder=embedder, log=False, metrics=False) as store,
@@ -212,12 +211,6 @@ def _cases(store: Store, collection: Collection) -> list[Case]:
     chunks = {chunk_id for evidence in given for chunk_id in (*evidence.lexical.chunk_ids, *evidence.dense.chunk_ids)}
     documents = {chunk: documents_in_order([store.get(chunk).document.uri], corpus)[0] for chunk in chunks}
     return [Case(question, evidence, documents) for question, evidence in zip(collection.questions, given, strict=True)]
-
-
-def _half(collection: Collection, half: int) -> Collection:
-    """The questions whose id's CRC-32 is even (0) or odd (1)."""
-    questions = tuple(question for question in collection.questions if zlib.crc32(question.id.encode()) % 2 == half)
-    return replace(collection, questions=questions)
 
 
 def _calibrated(evidence: Evidence, constant: float) -> list[Candidate]:

@@ -25,7 +25,6 @@ import math
 import random
 import re
 import tempfile
-import zlib
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import closing
@@ -38,7 +37,7 @@ from typing import Final
 from platformdirs import user_cache_path
 
 from bench.cache import CachedEmbedder
-from bench.datasets import Collection, Question, find_collections, load_collection
+from bench.datasets import Collection, Question, find_collections, halves, load_collection
 from bench.provenance import provenance
 from bench.scoring import HEAD_CHUNKS, SEED, documents_in_order
 from vstore import Frequency, History, Recency, Rerank, Results, Store, config, settings
@@ -157,8 +156,8 @@ def divide(folder: Path) -> tuple[list[Question], Collection]:
     reported = load_collection(folder, "test")
     asked = [question for part in logged for question in part.questions]
     if not logged:
-        asked = [question for question in reported.questions if _half(question) == 0]
-        reported = replace(reported, questions=tuple(q for q in reported.questions if _half(q) == 1))
+        half, reported = halves(reported)
+        asked = list(half.questions)
     texts = {question.text for question in reported.questions}
     return [question for question in asked if question.text not in texts], reported
 
@@ -215,11 +214,6 @@ class Searcher:
 
     def _documents(self, results: Results) -> list[str]:
         return documents_in_order((hit.document.uri for hit in results), self._collection.corpus.as_posix())
-
-
-def _half(question: Question) -> int:
-    """0 or 1, the same in every run: the parity of the id's CRC-32."""
-    return zlib.crc32(question.id.encode()) % 2
 
 
 def _words(text: str) -> list[str]:
