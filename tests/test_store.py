@@ -334,7 +334,10 @@ def test_a_model_nobody_calibrated_gives_no_confidence_and_says_so(store: Store)
     for mode in ("hybrid", "dense"):
         results = store.search("tea", mode=mode)
         assert (results.confidence, results.answerable, results[0].confidence) == (None, None, None)
-        assert results.uncalibrated == "no confidence: none was fitted to the scores of toy"
+        assert (
+            results.uncalibrated
+            == "no confidence, and fusion weighs as for the default model: nothing was fitted to the scores of toy"
+        )
 
 
 def test_keywords_have_a_confidence_with_any_model(store: Store) -> None:
