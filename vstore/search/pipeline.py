@@ -66,7 +66,8 @@ def search(index: Index, embedder: Callable[[], Embedder], query: Query, *, expl
             space = snapshot.space
     uncalibrated = None
     if space is not None and sure is None:
-        uncalibrated = f"no confidence, and fusion weighs as for the default model: nothing was fitted to the scores of {space.model}"
+        unfitted = "no confidence, and fusion weighs as for the default model"
+        uncalibrated = f"{unfitted}: nothing was fitted to the scores of {space.model}"
     return Results(
         query=query.text,
         hits=tuple(replace(hit, confidence=sure.chunks[hit.chunk_id]) for hit in hits) if sure else hits,
