@@ -134,7 +134,7 @@ words = st.lists(st.sampled_from(["red", "green", "blue", "grey", "pink", "black
 
 @given(st.lists(words.map(" ".join), min_size=1, max_size=12), words.map(" ".join))
 @settings(max_examples=30, deadline=None)
-def test_the_order_is_that_of_fts5_and_ties_go_to_the_lower_id(bodies: list[str], query: str) -> None:
+def test_scores_are_those_of_fts5_and_ties_go_to_the_lower_id(bodies: list[str], query: str) -> None:
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder, "memory.db")
         with closing(SqliteIndex(path)) as index:
@@ -144,8 +144,10 @@ def test_the_order_is_that_of_fts5_and_ties_go_to_the_lower_id(bodies: list[str]
         match = " OR ".join(sorted(set(query.split())))
         sql = "SELECT rowid, -rank FROM chunks_fts WHERE chunks_fts MATCH ? ORDER BY rank, rowid"
         expected = rows(path, sql, (match,))
-    assert ranking.chunk_ids == tuple(row[0] for row in expected)
-    assert ranking.scores == pytest.approx(tuple(row[1] for row in expected))
+    # FTS5 adds up the same points in the order of the words, so scores that are equal may differ in their last digit.
+    found = list(zip(ranking.chunk_ids, ranking.scores, strict=True))
+    assert dict(found) == pytest.approx(dict(expected), rel=1e-9)
+    assert found == sorted(found, key=lambda one: (-one[1], one[0]))
 
 
 def test_equal_chunks_are_ranked_by_id(index: SqliteIndex) -> None:
