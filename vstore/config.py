@@ -163,6 +163,13 @@ MAX_GRADE: Final = 3.0  # of a judgement, 0 being not relevant; the scale of the
 MAX_JUDGEMENTS: Final = 20_000  # judgements; about 4 MB of the file, and each is compared with what is forgotten
 JUDGED_AT_ONCE: Final = 5_000  # judgements in one transaction: about 0.3 s in which other writers wait
 
+# --- queries to learn from --------------------------------------------------------------------------------------------
+
+HELD_OUT_SHARE: Final = 0.3  # of the clusters of queries, never learned from; the rest must suffice to learn
+MINHASH_BANDS: Final = 5  # with 6 rows each: texts with Jaccard similarity .9 / .8 / .6 / .4 are joined with
+MINHASH_ROWS: Final = 6  # probability .98 / .78 / .21 / .02
+MINHASH_WORDS: Final = 8  # content words; shorter texts reach a similarity of .8 by one word more alone, which is exact
+
 # --- showing ----------------------------------------------------------------------------------------------------------
 
 SNIPPET_CHARS: Final = 240  # characters; three lines of a terminal

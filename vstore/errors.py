@@ -6,6 +6,7 @@
     │   └── FilterError         a filter names an unknown operator or an impossible value
     ├── NotFoundError           no such path, document, chunk or collection
     ├── ConfigError             the configuration file or an environment variable is wrong
+    ├── LeakError               what is to be learned from would be judged by, too
     ├── MissingExtraError       an optional package is needed; the message has the install line
     ├── ModelError
     │   ├── UnknownModelError       the name is neither registered nor a model folder
@@ -47,6 +48,10 @@ class NotFoundError(VstoreError):
 
 class ConfigError(VstoreError):
     """The configuration file or an environment variable is wrong."""
+
+
+class LeakError(VstoreError):
+    """A query or judgement would be both learned from and judged by."""
 
 
 class MissingExtraError(VstoreError):
