@@ -14,6 +14,7 @@ from toy import ToyEmbedder
 from vstore import Store
 from vstore.adapter import Adapter
 from vstore.cli import main
+from vstore.config import DEFAULT_MODEL_FINGERPRINT
 from vstore.db.index import SqliteIndex
 
 
@@ -200,3 +201,14 @@ def test_a_bug_shows_its_traceback(filled: Path, monkeypatch: pytest.MonkeyPatch
 
     monkeypatch.setattr(Store, "stats", broken)
     assert isinstance(run("stats").exception, ZeroDivisionError)
+
+
+def test_stats_says_whether_there_is_a_confidence_as_searches_do(home: Path) -> None:
+    """A file of the first schema has no calibration stored; searches then take the one that comes with its model."""
+    path = home / "memory.db"
+    for name, fingerprint in (("known", DEFAULT_MODEL_FINGERPRINT), ("unknown", "f" * 64)):
+        for file in home.glob("memory.db*"):
+            file.unlink()
+        with closing(SqliteIndex(path)) as index:
+            assert index.open_space(fingerprint, 384, name).calibration is None
+        assert ("no confidence" in run("stats").stdout) == (name == "unknown")
