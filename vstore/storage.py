@@ -45,8 +45,8 @@ class Snapshot(Protocol):
     def adapter(self) -> Adapter | None:
         """The adapter that query vectors go through, None for none. Raises ModelDamagedError."""
 
-    def serving(self, adapter: Adapter | None) -> Snapshot:
-        """The same view as if this adapter, or none, were the active one."""
+    def serving(self, adapter: Adapter | None, calibration: Calibration | None = None) -> Snapshot:
+        """The same view as if this adapter, or none, were the active one; None leaves the calibration as it is."""
 
     @property
     def chunk_count(self) -> int:
@@ -149,10 +149,17 @@ class Index(Protocol):
         active one any more.
         """
 
-    def save_adapter(self, adapter: Adapter, recipe: Mapping[str, Any], scores: Mapping[str, Any]) -> int:
+    def save_adapter(
+        self,
+        adapter: Adapter,
+        recipe: Mapping[str, Any],
+        scores: Mapping[str, Any],
+        calibration: Calibration | None = None,
+    ) -> int:
         """Keep an adapter for the active space as the one candidate, and return its id; earlier ones are discarded.
 
-        `recipe` and `scores` are kept as JSON. Raises InputError for an adapter of another dimension.
+        `recipe` and `scores` are kept as JSON; `calibration` is in force while the adapter serves (None: the space's).
+        Raises InputError for an adapter of another dimension.
         """
 
     def activate(self, model_id: int) -> None:

@@ -7,11 +7,12 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from db.material import database, open_space, put, rows
+from db.material import TOY, database, open_space, put, rows
 from toy import ToyEmbedder
 
 from vstore import config
 from vstore.adapter import Adapter
+from vstore.calibration import Calibration, Scale
 from vstore.db.connection import run
 from vstore.db.index import SqliteIndex
 from vstore.errors import InputError, ModelDamagedError, NotFoundError, SpaceMismatchError
@@ -189,3 +190,22 @@ def test_ingest_and_the_check_of_the_model_are_unaffected(index: SqliteIndex) ->
     put(index, "b", "three four")
     with pytest.raises(SpaceMismatchError):
         open_space(index, ToyEmbedder(DIMENSION, "other"))
+
+
+def test_a_calibration_is_in_force_while_its_model_serves(index: SqliteIndex) -> None:
+    scale = Scale(-5.0, 5.0, 2.0, 1.5, 1.0, 0.3)
+    own, learned = (Calibration(keywords, scale, scale) for keywords in (2.5, 4.0))
+    index.open_space(TOY.fingerprint, DIMENSION, "toy", own)
+    index.activate(index.save_adapter(adapter(), {}, {}, learned))
+
+    def in_force() -> Calibration | None:
+        with index.snapshot() as snapshot:
+            assert snapshot.space is not None
+            return snapshot.space.calibration
+
+    assert in_force() == learned
+    with index.snapshot() as snapshot:
+        other = snapshot.serving(None, own).space
+        assert other is not None and other.calibration == own
+    index.roll_back()
+    assert in_force() == own

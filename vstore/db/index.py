@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from copy import copy
+from dataclasses import replace
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -70,10 +71,12 @@ class SqliteSnapshot:
         """See `Snapshot.adapter`."""
         return self._adapters.read(self._connection)
 
-    def serving(self, adapter: Adapter | None) -> SqliteSnapshot:
+    def serving(self, adapter: Adapter | None, calibration: Calibration | None = None) -> SqliteSnapshot:
         """See `Snapshot.serving`."""
         other = copy(self)
         other.adapter = adapter
+        if calibration is not None and self.space is not None:
+            other.space = replace(self.space, calibration=calibration)
         return other
 
     def terms(self, text: str) -> tuple[Term, ...]:
@@ -221,14 +224,21 @@ class SqliteIndex:
     ) -> WriteOutcome:
         """See `Index.write`."""
         with self._database.write() as connection:
-            if spaces.active(connection) != space:
+            active = spaces.active(connection)
+            if active is None or (active.number, active.fingerprint) != (space.number, space.fingerprint):
                 raise SpaceMismatchError("the store switched to another model while this was being embedded; repeat it")
             return documents.write(connection, tokenizer(connection), document, chunks, vectors, space)
 
-    def save_adapter(self, adapter: Adapter, recipe: Mapping[str, Any], scores: Mapping[str, Any]) -> int:
+    def save_adapter(
+        self,
+        adapter: Adapter,
+        recipe: Mapping[str, Any],
+        scores: Mapping[str, Any],
+        calibration: Calibration | None = None,
+    ) -> int:
         """See `Index.save_adapter`."""
         with self._database.write() as connection:
-            return models.save(connection, adapter, recipe, scores)
+            return models.save(connection, adapter, recipe, scores, calibration)
 
     def activate(self, model_id: int) -> None:
         """See `Index.activate`."""

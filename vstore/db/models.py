@@ -18,6 +18,7 @@ import numpy as np
 
 from vstore import config
 from vstore.adapter import Adapter
+from vstore.calibration import Calibration
 from vstore.db import spaces
 from vstore.db.clock import now, to_datetime
 from vstore.db.connection import run
@@ -103,7 +104,13 @@ def _active_id(connection: apsw.Connection) -> int | None:
 # --- adapters ---------------------------------------------------------------------------------------------------------
 
 
-def save(connection: apsw.Connection, adapter: Adapter, recipe: Mapping[str, Any], scores: Mapping[str, Any]) -> int:
+def save(
+    connection: apsw.Connection,
+    adapter: Adapter,
+    recipe: Mapping[str, Any],
+    scores: Mapping[str, Any],
+    calibration: Calibration | None = None,
+) -> int:
     """Keep an adapter as the one candidate; the caller holds the write transaction. See `Index.save_adapter`."""
     space = spaces.active(connection)
     if space is None or space.dimension != adapter.dimension:
@@ -113,8 +120,8 @@ def save(connection: apsw.Connection, adapter: Adapter, recipe: Mapping[str, Any
     _drop_weights(connection, "status = 'discarded'", 0)
     ((model_id,),) = run(
         connection,
-        "INSERT INTO models (name, kind, space, parent, status, recipe, scores, weights, created_at) "
-        "VALUES (?, 'adapter', ?, ?, 'candidate', ?, ?, ?, ?) RETURNING id",
+        "INSERT INTO models (name, kind, space, parent, status, recipe, scores, weights, calibration, created_at) "
+        "VALUES (?, 'adapter', ?, ?, 'candidate', ?, ?, ?, ?, ?) RETURNING id",
         (
             space.model,
             space.number,
@@ -122,6 +129,7 @@ def save(connection: apsw.Connection, adapter: Adapter, recipe: Mapping[str, Any
             json.dumps(dict(recipe)),
             json.dumps(dict(scores)),
             _to_blob(adapter),
+            spaces.to_json(calibration),
             now(),
         ),
     )

@@ -19,7 +19,7 @@ def active(connection: apsw.Connection) -> Space | None:
     """The space that searches and writes use, or None before the first document."""
     rows = run(
         connection,
-        "SELECT s.number, s.fingerprint, s.dimension, m.name, s.calibration FROM active AS a "
+        "SELECT s.number, s.fingerprint, s.dimension, m.name, coalesce(m.calibration, s.calibration) FROM active AS a "
         "JOIN models AS m ON m.id = a.model JOIN spaces AS s ON s.number = m.space",
     )
     if not rows:
@@ -35,7 +35,7 @@ def open_first(
     rows = run(
         connection,
         "INSERT INTO spaces (fingerprint, dimension, created_at, calibration) VALUES (?, ?, ?, ?) RETURNING number",
-        (fingerprint, dimension, now(), json.dumps(asdict(calibration)) if calibration else None),
+        (fingerprint, dimension, now(), to_json(calibration)),
     )
     number = rows[0][0]
     vectors.create_tables(connection, number)
@@ -46,6 +46,11 @@ def open_first(
     )
     run(connection, "INSERT INTO active (one, model) VALUES (1, ?)", (model_id,))
     return Space(number, fingerprint, dimension, model, calibration)
+
+
+def to_json(calibration: Calibration | None) -> str | None:
+    """A calibration as the file keeps it."""
+    return json.dumps(asdict(calibration)) if calibration else None
 
 
 def _calibration(fields: dict[str, Any]) -> Calibration:
