@@ -140,6 +140,10 @@ ADAPTER_LEARNING_RATE: Final = 1e-3  # of Adam
 ADAPTER_EPOCHS: Final = 20  # passes over the queries: 2 s for 650 of them
 ADAPTER_BATCH: Final = 32  # queries between two steps
 LESSON_THREADS: Final = 2  # searches at once while lessons are made; the smallest machines have as many cores
+LEASE_S: Final = 120.0  # seconds a run may be silent before another one takes over; a laptop's short sleep passes
+LEASE_RENEWAL_S: Final = 20.0  # seconds between two signs of life
+RUNS_KEPT: Final = 200  # runs the file remembers: half a year of nights, some 2 KB each
+RUNS_DETAILED: Final = 5  # of them with their held-out queries, for reports; up to 0.5 MB each
 ADAPTERS_KEPT: Final = 3  # that served before and can be gone back to; 0.6 MB each for 384 dimensions
 
 # --- what searches leave behind ---------------------------------------------------------------------------------------
