@@ -19,6 +19,7 @@ from vstore.refine.evaluate import Compared, System, compare, summary
 from vstore.refine.guard import Split, split
 from vstore.refine.lease import lease
 from vstore.refine.lessons import taught
+from vstore.refine.mine import Disagreement, mine
 from vstore.refine.queries import AskedQuery, gather
 from vstore.refine.signals import read_queries
 from vstore.refine.trainers import Candidate, Material, trainer
@@ -83,6 +84,44 @@ def gathered(store: Store, further: Iterable[LoggedQuery] = ()) -> tuple[AskedQu
         return gather([*snapshot.logged_queries(), *further], snapshot.judgements())
 
 
+@dataclass(frozen=True, slots=True)
+class Status:
+    """What serves, how many queries there are on each side and with judgements, and the runs, the newest first."""
+
+    serving: str
+    train: int
+    held_out: int
+    judged: int
+    runs: tuple[RunRecord, ...]
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain types only, ready for `json.dumps`."""
+        return {**asdict(self), "runs": [record.to_dict() for record in self.runs]}
+
+
+def status(store: Store) -> Status:
+    """What there is to learn from, and what came of it so far."""
+    queries = gathered(store)
+    divided = split(queries)
+    serving = next((model for model in store.models() if model.active), None)
+    name = "nothing yet: no document was embedded"
+    if serving is not None:
+        name = serving.name if serving.kind == "base" else f"{serving.name} with adapter {serving.id}"
+    return Status(
+        serving=name,
+        train=len(divided.train),
+        held_out=len(divided.held_out),
+        judged=sum(bool(query.judgements) for query in queries),
+        runs=tuple(store.index.runs()),
+    )
+
+
+def mined(store: Store, queries: str | Path | None = None) -> list[Disagreement]:
+    """What the queries of the training side teach; held-out ones are not even looked at."""
+    divided = split(gathered(store, read_queries(queries) if queries else ()))
+    return mine(store.index, store.embedder(), divided.train[: config.MAX_TAUGHT])
+
+
 def _night(store: Store, asked: Configuration, divided: Split, progress: Callable[[str], None]) -> Conclusion:
     """All the work, and what came of it; nothing of it is in force yet."""
     began = time.monotonic()
@@ -92,18 +131,21 @@ def _night(store: Store, asked: Configuration, divided: Split, progress: Callabl
 
     train, held_out = divided.train[: config.MAX_TAUGHT], divided.held_out[: config.MAX_COMPARED]
     report: dict[str, Any] = {"queries": len(divided.train) + len(divided.held_out)}
-    if len(train) < config.GATE_TRAIN or len(held_out) < config.GATE_HELD_OUT:
-        return Conclusion("kept", f"kept what serves: {_too_few(divided)}", report)
+    if lacking := _lacking(len(train), len(held_out), "searches add to them"):
+        return Conclusion("kept", lacking, report)
     index, embedder, over = store.index, store.embedder(), _active(store.index)
     progress(f"asking {len(train)} queries to learn from and {len(held_out)} to judge by")
     lessons = taught(index, embedder, train, deadline=until(config.TEACHING_SHARE))
     unseen = taught(index, embedder, held_out, deadline=until(config.TRAINING_SHARE))
+    if lacking := _lacking(len(lessons), len(unseen), "the others found nothing, or there was no time to ask them"):
+        return Conclusion("kept", lacking, report)
     progress(f"training the {asked.trainer} with {len(lessons)} lessons")
     candidate = trainer(asked.trainer)(Material(index, embedder, lessons, asked.seed, until(config.TRAINING_SHARE)))
     progress("comparing it with what serves now")
     serving = System(embedder, lambda snapshot: snapshot)
     compared = compare(index, serving, candidate.system, held_out, deadline=until(1.0))
-    decision = decide(_evidence(index, candidate, [*lessons.values()], [*unseen.values()], compared))
+    evidence = _evidence(index, candidate, [*lessons.values()], [*unseen.values()], compared)
+    decision = decide(evidence)
     report |= {
         "learned_from": len(lessons),
         "held_out": len(unseen),
@@ -112,7 +154,7 @@ def _night(store: Store, asked: Configuration, divided: Split, progress: Callabl
         "comparison": summary(compared),
         "seconds": round(time.monotonic() - began, 1),
     }
-    return _concluded(decision, candidate, compared, report, over)
+    return _concluded(decision, candidate, report, _seen(compared, unseen, evidence), over)
 
 
 def _evidence(
@@ -137,10 +179,18 @@ def _evidence(
     )
 
 
+def _seen(compared: Sequence[Compared], unseen: Iterable[AskedQuery], evidence: Evidence) -> tuple[SeenQuery, ...]:
+    """The held-out queries with all that was measured with them."""
+    pairs = zip(evidence.serving.tolist(), evidence.candidate.tolist(), strict=True)
+    divergence = {query: {"before": old, "after": new} for query, (old, new) in zip(unseen, pairs, strict=True)}
+    return tuple(
+        SeenQuery(each.query.text, {**each.to_dict(), "divergence": divergence.get(each.query)}) for each in compared
+    )
+
+
 def _concluded(
-    decision: Decision, candidate: Candidate, compared: Sequence[Compared], report: dict[str, Any], over: int | None
+    decision: Decision, candidate: Candidate, report: dict[str, Any], seen: tuple[SeenQuery, ...], over: int | None
 ) -> Conclusion:
-    seen = tuple(SeenQuery(each.query.text, each.to_dict()) for each in compared)
     if not decision.promote:
         candidate.discard()
         return Conclusion("kept", decision.sentence, report, seen)
@@ -154,8 +204,11 @@ def _active(index: Index) -> int | None:
     return next((model.id for model in index.models() if model.active), None)
 
 
-def _too_few(divided: Split) -> str:
+def _lacking(train: int, held_out: int, remedy: str) -> str | None:
+    """Why there is too little to learn from or to judge by; None when there is enough."""
+    if train >= config.GATE_TRAIN and held_out >= config.GATE_HELD_OUT:
+        return None
     return (
-        f"there are {len(divided.train)} queries to learn from and {len(divided.held_out)} to judge by, and it takes "
-        f"{config.GATE_TRAIN} and {config.GATE_HELD_OUT}; searches add to them"
+        f"kept what serves: there are {train} queries to learn from and {held_out} to judge by, and it takes "
+        f"{config.GATE_TRAIN} and {config.GATE_HELD_OUT}; {remedy}"
     )
