@@ -196,6 +196,8 @@ TRAINING_SHARE: Final = 0.75  # and what is left goes to the comparison
 
 # --- queries to learn from --------------------------------------------------------------------------------------------
 
+SUSPECT_QUERIES: Final = 10  # judged queries with one and the same answer that are plausible in any store
+SUSPECT_SHARE: Final = 0.1  # of all judged queries; on twelve collections the commonest answer has .002 to .03 of them
 HELD_OUT_SHARE: Final = 0.3  # of the clusters of queries, never learned from; the rest must suffice to learn
 MINHASH_BANDS: Final = 5  # with 6 rows each: texts with Jaccard similarity .9 / .8 / .6 / .4 are joined with
 MINHASH_ROWS: Final = 6  # probability .98 / .78 / .21 / .02
