@@ -44,7 +44,7 @@ def test_a_candidate_that_learned_and_generalises_is_promoted_in_a_sentence() ->
         "promoted: on 40 queries it has never seen it takes away 10.0% of the distance to the teacher (p = 5e-05)"
     )
     assert {check.name for check in decision.checks} == {
-        "enough", "differs", "learned", "generalises", "step", "improves",
+        "enough", "differs", "teachable", "learned", "generalises", "step", "improves",
     }  # fmt: skip
 
 
@@ -58,6 +58,21 @@ def test_too_little_evidence_is_a_no() -> None:
 
 def test_a_candidate_that_changes_no_result_is_refused() -> None:
     assert refusal(changed=0) == ("differs", "kept what serves: of 40 held-out queries 0 get other results than now")
+
+
+def test_where_there_is_nothing_to_learn_or_the_model_cannot_read_nothing_is_learned() -> None:
+    name, sentence = refusal(base=series(0.2))
+    assert name == "teachable"
+    assert "ranks 0.20 nats from the teacher; below 0.33 there is nothing to learn but noise" in sentence
+    assert "above 3 it can hardly read these queries" in refusal(base=series(6.0))[1]
+
+
+def test_the_fewer_the_queries_the_better_they_must_be_fitted() -> None:
+    """1.75 / sqrt(16) is .44, and 1.75 / sqrt(100) is less than the .2 that is wanted in any case."""
+    assert refusal(taught_base=series(1.0, 16), taught_candidate=series(0.58, 16))[0] == "learned"
+    assert decide(replace(GOOD, taught_base=series(1.0, 16), taught_candidate=series(0.55, 16))).promote
+    assert decide(replace(GOOD, taught_base=series(1.0, 100), taught_candidate=series(0.79, 100))).promote
+    assert refusal(taught_base=series(1.0, 100), taught_candidate=series(0.81, 100))[0] == "learned"
 
 
 def test_a_candidate_that_does_not_fit_its_own_lessons_is_refused_whatever_held_out_queries_say() -> None:

@@ -1,9 +1,9 @@
 """The decision: does a candidate serve from now on, or does the store keep what it has? A pure function of evidence.
 
-Three questions without judgements. Did it learn what it was taught (a teacher whose scores or queries were mixed up
-teaches nothing that fits)? Does what it learned hold for queries it has never seen? Is its step no longer than its
-evidence (half of it must not be closer to the teacher)? With judged queries a fourth: do they gain, or at least not
-lose? Whatever cannot be answered counts as no.
+Without judgements: is there something to learn, from a model that can read the queries? Did the candidate learn what
+it was taught (a teacher whose scores or queries were mixed up teaches nothing that fits)? Does that hold for queries it
+has never seen? Is its step no longer than its evidence (half of it must not be closer to the teacher)? With judged
+queries: do they gain, or at least not lose? Whatever cannot be answered counts as no.
 """
 
 from __future__ import annotations
@@ -85,6 +85,7 @@ def _checks(evidence: Evidence) -> Iterator[Check]:
     """The questions in the order they are asked; nothing is computed after the first no."""
     yield _enough(evidence)
     yield _differs(evidence)
+    yield _teachable(evidence)
     yield _learned(evidence)
     yield _generalises(evidence)
     if evidence.halfway is not None:
@@ -109,13 +110,25 @@ def _differs(evidence: Evidence) -> Check:
     return Check("differs", evidence.changed > 0, sentence, {"changed": evidence.changed})
 
 
+def _teachable(evidence: Evidence) -> Check:
+    distance = float(evidence.base.mean())
+    near, far = config.GATE_NEAR, config.GATE_FAR
+    sentence = f"the model alone ranks {distance:.2f} nats from the teacher"
+    if distance < near:
+        sentence += f"; below {near:g} there is nothing to learn but noise"
+    elif distance > far:
+        sentence += f"; above {far:g} it can hardly read these queries, or what they look for"
+    return Check("teachable", near <= distance <= far, sentence, {"distance": distance})
+
+
 def _learned(evidence: Evidence) -> Check:
     fit = reduction(evidence.taught_base, evidence.taught_candidate)
+    wanted = max(config.GATE_FIT, config.GATE_FIT_FEW / math.sqrt(len(evidence.taught_base)))
     sentence = (
-        f"on the queries it learned from it takes away {fit:.0%} of the distance to the teacher, where real lessons "
-        f"let it take {config.GATE_FIT:.0%} or more"
+        f"on the {len(evidence.taught_base)} queries it learned from it takes away {fit:.0%} of the distance to the "
+        f"teacher, where real lessons let it take {wanted:.0%} or more"
     )
-    return Check("learned", fit >= config.GATE_FIT, sentence, {"fit": fit})
+    return Check("learned", fit >= wanted, sentence, {"fit": fit, "wanted": wanted})
 
 
 def _generalises(evidence: Evidence) -> Check:

@@ -144,7 +144,7 @@ def _night(store: Store, asked: Configuration, divided: Split, progress: Callabl
     progress("comparing it with what serves now")
     serving = System(embedder, lambda snapshot: snapshot)
     compared = compare(index, serving, candidate.system, held_out, deadline=until(1.0))
-    evidence = _evidence(index, candidate, [*lessons.values()], [*unseen.values()], compared)
+    evidence = weigh(index, candidate, [*lessons.values()], [*unseen.values()], compared)
     decision = decide(evidence)
     report |= {
         "learned_from": len(lessons),
@@ -157,13 +157,14 @@ def _night(store: Store, asked: Configuration, divided: Split, progress: Callabl
     return _concluded(decision, candidate, report, _seen(compared, unseen, evidence), over)
 
 
-def _evidence(
+def weigh(
     index: Index,
     candidate: Candidate,
     lessons: Sequence[Lesson],
     unseen: Sequence[Lesson],
     compared: Sequence[Compared],
 ) -> Evidence:
+    """All that is known of a candidate; `lessons` are those it was trained with, `unseen` those of held-out queries."""
     with index.snapshot() as snapshot:
         serving = snapshot.adapter
     return Evidence(
