@@ -168,7 +168,7 @@ def sabotaged(kind: str, bench: Bench, material: Material, seed: int) -> Candida
         sentences = corpus_sentences(bench, len(lessons), rng)
         lessons = list(bench.lessons_of(sentences).values())
         material = replace(material, lessons=dict(zip(sentences, lessons, strict=False)))
-    candidate = train(replace(material, lessons=dict(zip(material.lessons, lessons, strict=True))))
+    (candidate,) = train(replace(material, lessons=dict(zip(material.lessons, lessons, strict=True))))
     assert isinstance(candidate.promoted, Learned)
     adapter = candidate.promoted.adapter
     if kind == "random map":

@@ -27,9 +27,9 @@ class Calibration:
     """What scores mean in an embedding space, as fitted on judged queries.
 
     `keywords` are the log-ranks that a unit of BM25 / sqrt(I) weighs in calibrated fusion; `hybrid` and `dense` are
-    the scales of those modes.
+    the scales of those modes, None where nobody has fitted them: then there is no confidence.
     """
 
     keywords: float
-    hybrid: Scale
-    dense: Scale
+    hybrid: Scale | None = None
+    dense: Scale | None = None

@@ -205,7 +205,9 @@ def test_a_calibration_is_in_force_while_its_model_serves(index: SqliteIndex) ->
 
     assert in_force() == learned
     with index.snapshot() as snapshot:
-        other = snapshot.serving(None, own).space
+        other = snapshot.serving(None, learned).serving(None, own).space
         assert other is not None and other.calibration == own
+        base = snapshot.serving(None).space
+        assert base is not None and base.calibration == own  # or the next night would learn from this one
     index.roll_back()
     assert in_force() == own

@@ -100,10 +100,27 @@ def test_what_is_hardly_better_than_what_serves_is_not_worth_a_switch() -> None:
 def test_judged_queries_that_lose_are_a_veto_and_undecided_ones_are_not() -> None:
     name, sentence = refusal(gains=(-0.2, -0.1, -0.3, -0.2))
     assert name == "judged"
-    assert "4 held-out judged queries change by -0.2000 NDCG@10 (standard error 0.0408)" in sentence
-    decision = decide(replace(GOOD, gains=(0.3, -0.2, 0.0, -0.15)))
+    assert "4 held-out judged queries change by -0.2000 NDCG@10" in sentence
+    undecided = (0.3, -0.2, 0.0, -0.15)
+    decision = decide(replace(GOOD, gains=undecided))
     assert decision.promote
     assert "4 held-out judged queries change by -0.0125 NDCG@10" in decision.sentence
+
+
+def test_what_judgements_taught_may_not_lose_at_all() -> None:
+    assert refusal(gains=(0.3, -0.2, 0.0, -0.15), may_not_lose=True)[0] == "judged"
+    assert decide(replace(GOOD, gains=(0.3, -0.2, 0.0, -0.1), may_not_lose=True)).promote
+
+
+def test_enough_judged_queries_that_gain_decide_whatever_the_rest_says() -> None:
+    """Twenty gains of one sign are chance with probability 2 ** -20; nineteen queries are too few to decide."""
+    bad = replace(GOOD, base=series(0.1), candidate=series(0.2), gains=(0.02,) * config.GATE_JUDGED)
+    decision = decide(bad)
+    assert decision.promote
+    assert decision.sentence == "promoted: 20 held-out judged queries change by +0.0200 NDCG@10 (p = 5e-05)"
+    assert not decide(replace(bad, gains=bad.gains[1:])).promote
+    assert not decide(replace(bad, gains=(0.001,) * 30)).promote  # too little to be worth it
+    assert not decide(replace(bad, gains=(0.02, -0.019) * 15)).promote  # by chance
 
 
 def test_equal_evidence_gives_equal_decisions() -> None:

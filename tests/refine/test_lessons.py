@@ -5,10 +5,12 @@ from __future__ import annotations
 import random
 import time
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
+from refine.test_queries import said
 from toy import ToyEmbedder
 
 from vstore import Store, config
@@ -16,7 +18,9 @@ from vstore.adapter import Adapter
 from vstore.db.index import SqliteIndex
 from vstore.filters import parse
 from vstore.refine.lessons import distilled, judged
-from vstore.types import Query, Scope
+from vstore.refine.queries import AskedQuery
+from vstore.refine.teacher import grades_by_chunk
+from vstore.types import Candidate, Query, Scope
 
 WORDS = ["harbour", "lantern", "copper", "violin", "meadow", "orbit", "thistle", "granite", "saffron", "ember"]
 TOY = ToyEmbedder()
@@ -76,11 +80,16 @@ def test_a_query_that_finds_nothing_teaches_nothing(index: SqliteIndex) -> None:
         False,
         True,
     ]
-    assert judged(index, TOY, [(query("harbour", nowhere), {})]) == [None]
 
 
 def test_no_query_is_asked_after_the_deadline(index: SqliteIndex) -> None:
     assert distilled(index, TOY, [query("harbour")] * 5, deadline=time.monotonic()) == [None] * 5
+
+
+def asked(text: str, grades: dict[int, float]) -> AskedQuery:
+    return AskedQuery(
+        text, judgements=tuple(replace(said(text), chunk_id=one, grade=grade) for one, grade in grades.items())
+    )
 
 
 def test_judged_chunks_share_the_target_by_grade_against_all_that_was_found(index: SqliteIndex) -> None:
@@ -88,13 +97,29 @@ def test_judged_chunks_share_the_target_by_grade_against_all_that_was_found(inde
         ids = [snapshot.chunk_ids(number)[0] for number in (1, 2, 3)]
         vectors = snapshot.vectors(ids)
     good, better, bad = ids
-    (lesson,) = judged(index, TOY, [(query("harbour lantern"), {good: 1.0, better: 3.0, bad: 0.0})])
+    (lesson,) = judged(index, TOY, [asked("harbour lantern", {good: 1.0, better: 3.0, bad: 0.0})])
+    assert lesson is not None
     assert lesson.target[:3].tolist() == [0.25, 0.75, 0.0]
     assert not lesson.target[3:].any()
+    assert lesson.chunk_ids[:3] == tuple(ids)
     assert np.array_equal(lesson.candidates[:3], [vectors[chunk_id] for chunk_id in ids])
     assert config.ADAPTER_DEPTH <= len(lesson.target) <= config.ADAPTER_DEPTH + 3
 
 
 def test_judgements_that_name_nothing_relevant_teach_nothing(index: SqliteIndex) -> None:
     gone = 10**6
-    assert judged(index, TOY, [(query("harbour"), {1: 0.0}), (query("harbour"), {gone: 1.0})]) == [None, None]
+    assert judged(index, TOY, [asked("harbour", {1: 0.0}), asked("harbour", {gone: 1.0})]) == [None, None]
+
+
+def test_a_judged_document_stands_for_the_chunk_that_is_found_first(tmp_path: Path) -> None:
+    """That it is relevant is said of one chunk, that it is not of all of them."""
+    with Store(tmp_path / "long.db", TOY) as store:
+        store.remember("\n\n".join([" ".join(["granite"] * 120), " ".join(["harbour"] * 120)]), uri="long")
+        store.remember("nothing", uri="short")
+        with store.index.snapshot() as snapshot:
+            first, second = snapshot.chunk_ids(1)
+            found = [Candidate(second, ()), Candidate(first, ())]
+            whole = replace(said("harbour"), document_id=1)
+            assert grades_by_chunk(snapshot, [whole], found) == {second: 1.0}
+            assert grades_by_chunk(snapshot, [whole], []) == {first: 1.0}
+            assert grades_by_chunk(snapshot, [replace(whole, grade=0.0)], found) == {first: 0.0, second: 0.0}

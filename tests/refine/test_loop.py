@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -108,7 +108,7 @@ def test_a_second_run_is_refused_while_one_is_at_work(store: Store, tmp_path: Pa
 
 
 def test_training_that_fails_is_noted_and_changes_nothing(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
-    def diverging(material: Material) -> Candidate:
+    def diverging(material: Material) -> Sequence[Candidate]:
         raise TrainingError("the loss is NaN; the store keeps what it has")
 
     monkeypatch.setitem(trainers.TRAINERS, "adapter", diverging)
@@ -137,7 +137,7 @@ def test_a_model_that_cannot_be_had_is_an_error_and_the_next_run_works(store: St
 def test_a_model_activated_meanwhile_by_somebody_else_stays(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
     plain = trainers.adapter
 
-    def meddling(material: Material) -> Candidate:
+    def meddling(material: Material) -> Sequence[Candidate]:
         index = store.index
         index.activate(index.save_adapter(Adapter(np.zeros((64, 64), np.float32), 0.1), {}, {}))
         return plain(material)
@@ -156,7 +156,7 @@ SABOTAGE = ("shuffled teacher", "permuted queries", "random map", "step of 2")
 def test_sabotaged_candidates_are_refused(store: Store, monkeypatch: pytest.MonkeyPatch, kind: str) -> None:
     plain, rng = trainers.adapter, np.random.default_rng(0)
 
-    def sabotaged(material: Material) -> Candidate:
+    def sabotaged(material: Material) -> Sequence[Candidate]:
         lessons = dict(material.lessons)
         values = list(lessons.values())
         if kind == "shuffled teacher":
@@ -164,7 +164,7 @@ def test_sabotaged_candidates_are_refused(store: Store, monkeypatch: pytest.Monk
         elif kind == "permuted queries":
             order = np.roll(np.arange(len(values)), 1)
             values = [replace(values[other], query=lesson.query) for other, lesson in zip(order, values, strict=True)]
-        candidate = plain(replace(material, lessons=dict(zip(lessons, values, strict=True))))
+        (candidate,) = plain(replace(material, lessons=dict(zip(lessons, values, strict=True))))
         assert isinstance(candidate.promoted, Learned)
         adapter = candidate.promoted.adapter
         if kind == "random map":
@@ -173,7 +173,7 @@ def test_sabotaged_candidates_are_refused(store: Store, monkeypatch: pytest.Monk
             adapter = replace(adapter, weights=weights)
         elif kind == "step of 2":
             adapter = replace(adapter, alpha=2.0)
-        return of_adapter(adapter, candidate.recipe, material.embedder)
+        return [of_adapter(adapter, candidate.recipe, material.embedder)]
 
     monkeypatch.setitem(trainers.TRAINERS, "adapter", sabotaged)
     record = run(store)
@@ -226,3 +226,73 @@ def test_forgotten_documents_leave_no_query_behind_in_the_record_of_a_run(store:
     store.forget("quote")
     assert quoted not in {query.query for query in store.index.run_queries(record.id)}
     fill(store, 1)
+
+
+def judge(store: Store, count: int, seed: int = 2) -> None:
+    """Say of the first questions which documents have both of their topics; there are such for few."""
+    documents = {str(number): set(store.get(str(number)).text.split()) for number in range(200)}
+    for question in questions(count, seed):
+        topics = question.split()[3:]
+        best = max(documents, key=lambda uri: sum(topic in documents[uri] for topic in topics))
+        store.feedback(question, best)
+
+
+def test_judgements_make_a_candidate_of_their_own_that_goes_first(store: Store) -> None:
+    judge(store, 120)
+    record = run(store)
+    assert record.status == "promoted"
+    assert record.report["recipe"]["judged_lessons"] == record.report["learned_from"]
+    assert record.report["recipe"]["judged_step"] == pytest.approx((76 / 256) ** 0.5)
+    assert record.report["comparison"]["judged"] == 44
+    assert record.report["comparison"]["ndcg"]["after"] > record.report["comparison"]["ndcg"]["before"]
+    assert record.decision is not None and "44 held-out judged queries change by +0." in record.decision
+
+
+def test_a_balance_learned_from_judgements_is_switched_and_undone_with_its_model(store: Store) -> None:
+    judge(store, 120)
+    run(store)
+
+    def keywords() -> float | None:
+        with store.index.snapshot() as snapshot:
+            assert snapshot.space is not None
+            return snapshot.space.calibration.keywords if snapshot.space.calibration else None
+
+    assert keywords() == pytest.approx(2.0 * config.CALIBRATED_LEXICAL)
+    run(store)  # a second night starts from the store's own balance again, not from this one
+    assert keywords() == pytest.approx(2.0 * config.CALIBRATED_LEXICAL)
+    store.remember("put in while it is in force")
+    store.roll_back()
+    assert keywords() is None
+
+
+def test_poisoned_judgements_are_set_aside_and_named(store: Store) -> None:
+    store.remember("Buy our lamps.", uri="spam")
+    for question in questions(120):
+        store.feedback(question, "spam", grade=3)
+    record = run(store)
+    (note,) = record.report["notes"]
+    assert note.startswith("spam is called relevant for 120 of 120 judged queries, which is not plausible")
+    assert record.report["comparison"]["judged"] == 0
+    assert store.search(questions(1, seed=9)[0], k=1)[0].document.uri != "spam"
+
+
+def test_contradictory_judgements_and_those_of_deleted_chunks_harm_nothing(store: Store) -> None:
+    for question in questions(60):
+        hits = store.search(question, k=2)
+        store.feedback(question, hits[0].chunk_id)
+        store.feedback(question, hits[0].document.uri, relevant=False)  # of the same document, the other way
+        store.remember("changed", uri=hits[1].document.uri)  # the chunk is gone
+    record = run(store)
+    assert record.status in ("promoted", "kept")
+    assert len(store.search(questions(1)[0], k=10)) == 10
+
+
+def test_judgements_that_mislead_are_outvoted_by_held_out_ones(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Judgements of the training side say that the last of ten results is the answer; the held-out ones do not."""
+    held_out = {query.text for query in split(gathered(store)).held_out}
+    for question in questions(120):
+        hits = store.search(question, k=10)
+        store.feedback(question, hits[0 if question in held_out else 9].chunk_id)
+    record = run(store)
+    recipe = store.models()[0].recipe
+    assert "judged_lessons" not in recipe, record.decision

@@ -96,7 +96,7 @@ def stats(context: Context, searches: bool, reset: bool, yes: bool, as_json: boo
     if searches:
         search_stats(context, reset=reset, yes=yes, as_json=as_json)
         return
-    from vstore.search.confidence import calibration_of  # here, because it is not needed for --help
+    from vstore.search.confidence import scale  # here, because it is not needed for --help
 
     with context.store() as store:
         found = store.stats()
@@ -116,7 +116,7 @@ def stats(context: Context, searches: bool, reset: bool, yes: bool, as_json: boo
     else:
         click.echo(
             f"model        {found.space.model}, {found.space.dimension} dimensions ({found.space.fingerprint[:12]})"
-            + ("" if calibration_of(found.space) else ", no confidence: none was fitted to its scores")
+            + ("" if scale("hybrid", found.space) else ", no confidence: none was fitted to its scores")
         )
     if found.adapter is not None:
         click.echo(f"adapter      {found.adapter}, which every query's vector goes through")

@@ -78,8 +78,9 @@ class SqliteSnapshot:
         """See `Snapshot.serving`."""
         other = copy(self)
         other.adapter = adapter
-        if calibration is not None and self.space is not None:
-            other.space = replace(self.space, calibration=calibration)
+        if self.space is not None:
+            own = spaces.own_calibration(self._connection, self.space)
+            other.space = replace(self.space, calibration=calibration or own)
         return other
 
     def terms(self, text: str) -> tuple[Term, ...]:

@@ -28,6 +28,12 @@ def active(connection: apsw.Connection) -> Space | None:
     return Space(number, fingerprint, dimension, model, _calibration(json.loads(calibration)) if calibration else None)
 
 
+def own_calibration(connection: apsw.Connection, space: Space) -> Calibration | None:
+    """The calibration of a space, whatever the model that serves has brought along."""
+    ((calibration,),) = run(connection, "SELECT calibration FROM spaces WHERE number = ?", (space.number,))
+    return _calibration(json.loads(calibration)) if calibration else None
+
+
 def open_first(
     connection: apsw.Connection, fingerprint: str, dimension: int, model: str, calibration: Calibration | None
 ) -> Space:
@@ -54,4 +60,5 @@ def to_json(calibration: Calibration | None) -> str | None:
 
 
 def _calibration(fields: dict[str, Any]) -> Calibration:
-    return Calibration(fields["keywords"], hybrid=Scale(**fields["hybrid"]), dense=Scale(**fields["dense"]))
+    hybrid, dense = (Scale(**fields[mode]) if fields[mode] else None for mode in ("hybrid", "dense"))
+    return Calibration(fields["keywords"], hybrid, dense)

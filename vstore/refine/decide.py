@@ -2,8 +2,9 @@
 
 Without judgements: is there something to learn, from a model that can read the queries? Did the candidate learn what
 it was taught (a teacher whose scores or queries were mixed up teaches nothing that fits)? Does that hold for queries it
-has never seen? Is its step no longer than its evidence (half of it must not be closer to the teacher)? With judged
-queries: do they gain, or at least not lose? Whatever cannot be answered counts as no.
+has never seen? Is its step no longer than its evidence (half of it must not be closer to the teacher)? Whatever cannot
+be answered counts as no. With judged queries: do they lose? That is a no. Do enough of them gain beyond chance? That is
+a yes, whatever the rest says.
 """
 
 from __future__ import annotations
@@ -32,8 +33,9 @@ class Evidence:
 
     Divergences from the teacher, by query, (n,): of the base model and of the candidate for the queries it learned
     from (`taught_...`); for the held-out ones also of what serves now and of the candidate at half its step (None
-    where a step cannot be halved). `gains` are the changes of NDCG@10 of held-out judged queries; `changed` counts the
-    held-out queries whose results change.
+    where a step cannot be halved). For one that adds judgements to another candidate, all these are the other's.
+    `gains` are the changes of NDCG@10 of held-out judged queries; `changed` counts the held-out queries whose results
+    change.
     """
 
     taught_base: FloatSeries
@@ -43,18 +45,20 @@ class Evidence:
     candidate: FloatSeries
     halfway: FloatSeries | None = None
     gains: tuple[float, ...] = ()
+    may_not_lose: bool = False
     changed: int = 0
     compared: int = 0
 
 
 @dataclass(frozen=True, slots=True)
 class Check:
-    """One question to the evidence, with its figures and its answer."""
+    """One question to the evidence, with its figures and its answer; some answers decide without the others."""
 
     name: str
     passed: bool
     sentence: str
     figures: dict[str, float] = field(default_factory=dict)
+    decides: bool = False
 
     def to_dict(self) -> dict[str, Any]:
         """Plain types only, ready for `json.dumps`."""
@@ -71,10 +75,15 @@ class Decision:
 
 
 def decide(evidence: Evidence) -> Decision:
-    """Promote only when every question is answered with yes; the sentence names the first that is not."""
+    """Promote when enough judged queries gain, else only when every other question is answered with yes.
+
+    The sentence names what decided: the gain, or the first question that is not.
+    """
     checks = []
     for check in _checks(evidence):
         checks.append(check)
+        if check.decides:
+            return Decision(True, f"promoted: {check.sentence}", tuple(checks))
         if not check.passed:
             return Decision(False, f"kept what serves: {check.sentence}", tuple(checks))
     figures = "; ".join(check.sentence for check in checks if check.name in ("generalises", "judged"))
@@ -82,17 +91,17 @@ def decide(evidence: Evidence) -> Decision:
 
 
 def _checks(evidence: Evidence) -> Iterator[Check]:
-    """The questions in the order they are asked; nothing is computed after the first no."""
+    """The questions in the order they are asked; nothing is computed after the first answer that decides."""
     yield _enough(evidence)
     yield _differs(evidence)
+    if evidence.gains:
+        yield _judged(evidence)
     yield _teachable(evidence)
     yield _learned(evidence)
     yield _generalises(evidence)
     if evidence.halfway is not None:
         yield _measured_step(evidence, evidence.halfway)
     yield _improves(evidence)
-    if evidence.gains:
-        yield _judged(evidence.gains)
 
 
 def _enough(evidence: Evidence) -> Check:
@@ -158,11 +167,19 @@ def _improves(evidence: Evidence) -> Check:
     return Check("improves", share >= config.GATE_MIN_REDUCTION, sentence, {"reduction": share})
 
 
-def _judged(gains: Sequence[float]) -> Check:
+def _judged(evidence: Evidence) -> Check:
+    """Judged queries decide when enough of them gain beyond chance; they are a veto when they lose.
+
+    What judgements taught, or would be given up for, must not lose at all; else a loss may be taken for chance.
+    """
+    gains = evidence.gains
     mean, error = float(np.mean(gains)), standard_error(gains)
-    sentence = f"{len(gains)} held-out judged queries change by {mean:+.4f} NDCG@10 (standard error {error:.4f})"
-    passed = mean + config.GATE_DOUBT * error >= 0.0
-    return Check("judged", passed, sentence, {"queries": len(gains), "gain": mean, "standard_error": error})
+    p = better(np.zeros(len(gains)), -np.array(gains))
+    sentence = f"{len(gains)} held-out judged queries change by {mean:+.4f} NDCG@10 (p = {p:.2g})"
+    decides = len(gains) >= config.GATE_JUDGED and mean >= config.GATE_JUDGED_GAIN and p < config.GATE_JUDGED_P
+    passed = mean + (0.0 if evidence.may_not_lose else config.GATE_DOUBT * error) >= -config.TIE_TOLERANCE
+    figures = {"queries": len(gains), "gain": mean, "standard_error": error, "p": p}
+    return Check("judged", passed, sentence, figures, decides)
 
 
 def reduction(before: FloatSeries, after: FloatSeries) -> float:
@@ -172,7 +189,7 @@ def reduction(before: FloatSeries, after: FloatSeries) -> float:
 
 
 def better(before: FloatSeries, after: FloatSeries) -> float:
-    """One-sided p-value that divergences fell by chance."""
+    """One-sided p-value that values fell by chance."""
     p = paired_randomisation_test(list(before), list(after), resamples=config.GATE_RESAMPLES, seed=SEED)
     return p / 2 if after.mean() < before.mean() else 1.0 - p / 2
 

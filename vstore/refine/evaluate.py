@@ -130,6 +130,15 @@ class Relevance:
         return ndcg([str(judged) for judged in ranked], grades, config.DECIDING_DEPTH)
 
 
+def serve(index: Index, system: System, queries: Sequence[AskedQuery]) -> list[Served]:
+    """What a system finds for these queries."""
+    found = []
+    for query, vector in zip(queries, embedded(system.embedder, queries), strict=True):
+        with index.snapshot() as snapshot:
+            found.append(_served(snapshot, system, vector, query, Relevance.of(snapshot, query)))
+    return found
+
+
 def _served(
     snapshot: Snapshot, system: System, vector: FloatArray, query: AskedQuery, relevance: Relevance | None
 ) -> Served:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING
 
@@ -13,7 +13,7 @@ from vstore import config
 from vstore.adapter import shares
 from vstore.refine.adapter import Lesson
 from vstore.refine.queries import AskedQuery
-from vstore.refine.teacher import as_asked, embedded, searched
+from vstore.refine.teacher import as_asked, embedded, grades_by_chunk, searched
 from vstore.storage import Index
 from vstore.types import Embedder, Query
 
@@ -55,26 +55,20 @@ def taught(
     return {query: lesson for query, lesson in zip(queries, lessons, strict=True) if lesson is not None}
 
 
-def judged(
-    index: Index, embedder: Embedder, judgements: Sequence[tuple[Query, Mapping[int, float]]]
-) -> list[Lesson | None]:
-    """Lessons from grades by chunk id: relevant chunks share the target by their grades, against all other candidates.
+def judged(index: Index, embedder: Embedder, queries: Sequence[AskedQuery]) -> list[Lesson | None]:
+    """A lesson for each query from its judgements: relevant chunks share the target by grade, against all candidates.
 
-    A grade of 0 or less makes a chunk one of the others. A query has no lesson (None) unless one of its relevant
-    chunks has a vector.
+    A grade of 0 makes a chunk one of the others. A query has no lesson (None) unless one of its relevant chunks has a
+    vector. What a judgement of a whole document means for its chunks, see `teacher.grades_by_chunk`.
     """
-    queries = [query for query, _ in judgements]
-    return [
-        _judged(index, embedder, query, grades, vector)
-        for (query, grades), vector in zip(judgements, embedded(embedder, queries), strict=True)
-    ]
+    vectors = embedded(embedder, queries)
+    return [_judged(index, embedder, query, vector) for query, vector in zip(queries, vectors, strict=True)]
 
 
-def _judged(
-    index: Index, embedder: Embedder, query: Query, grades: Mapping[int, float], vector: FloatArray
-) -> Lesson | None:
-    with searched(index, embedder, query, vector) as (view, found):
+def _judged(index: Index, embedder: Embedder, query: AskedQuery, vector: FloatArray) -> Lesson | None:
+    with searched(index, embedder, as_asked(query), vector) as (view, found):
         candidates = found.candidates[: config.ADAPTER_DEPTH]
+        grades = grades_by_chunk(view, query.judgements, candidates)
         ids = list(dict.fromkeys([*grades, *(candidate.chunk_id for candidate in candidates)]))
         vectors = view.vectors(ids)
     known = [chunk_id for chunk_id in ids if chunk_id in vectors]

@@ -20,7 +20,7 @@ from vstore.refine.guard import Split, split
 from vstore.refine.lease import lease
 from vstore.refine.lessons import taught
 from vstore.refine.mine import Disagreement, mine
-from vstore.refine.queries import AskedQuery, gather
+from vstore.refine.queries import AskedQuery, gather, plausible
 from vstore.refine.signals import read_queries
 from vstore.refine.trainers import Candidate, Material, trainer
 from vstore.runs import Conclusion, Learned, RunRecord, SeenQuery
@@ -68,10 +68,10 @@ def run(
 
 
 def _run(store: Store, asked: Configuration, progress: Callable[[str], None]) -> RunRecord:
-    queries = gathered(store, read_queries(asked.queries) if asked.queries else ())
+    queries, notes = plausible(gathered(store, read_queries(asked.queries) if asked.queries else ()))
     with lease(store.index, asdict(asked)) as number:
         try:
-            store.index.conclude_run(number, _night(store, asked, split(queries), progress))
+            store.index.conclude_run(number, _night(store, asked, split(queries), notes, progress))
         except RefinementOvertakenError as error:
             store.index.conclude_run(number, Conclusion("kept", f"kept what serves: {error}"))
     return next(record for record in store.index.runs() if record.id == number)
@@ -122,7 +122,9 @@ def mined(store: Store, queries: str | Path | None = None) -> list[Disagreement]
     return mine(store.index, store.embedder(), divided.train[: config.MAX_TAUGHT])
 
 
-def _night(store: Store, asked: Configuration, divided: Split, progress: Callable[[str], None]) -> Conclusion:
+def _night(
+    store: Store, asked: Configuration, divided: Split, notes: Sequence[str], progress: Callable[[str], None]
+) -> Conclusion:
     """All the work, and what came of it; nothing of it is in force yet."""
     began = time.monotonic()
 
@@ -130,7 +132,7 @@ def _night(store: Store, asked: Configuration, divided: Split, progress: Callabl
         return began + share * asked.budget_seconds
 
     train, held_out = divided.train[: config.MAX_TAUGHT], divided.held_out[: config.MAX_COMPARED]
-    report: dict[str, Any] = {"queries": len(divided.train) + len(divided.held_out)}
+    report: dict[str, Any] = {"queries": len(divided.train) + len(divided.held_out), "notes": list(notes)}
     if lacking := _lacking(len(train), len(held_out), "searches add to them"):
         return Conclusion("kept", lacking, report)
     index, embedder, over = store.index, store.embedder(), _active(store.index)
@@ -140,20 +142,29 @@ def _night(store: Store, asked: Configuration, divided: Split, progress: Callabl
     if lacking := _lacking(len(lessons), len(unseen), "the others found nothing, or there was no time to ask them"):
         return Conclusion("kept", lacking, report)
     progress(f"training the {asked.trainer} with {len(lessons)} lessons")
-    candidate = trainer(asked.trainer)(Material(index, embedder, lessons, asked.seed, until(config.TRAINING_SHARE)))
+    material = Material(index, embedder, lessons, asked.seed, until(config.TRAINING_SHARE))
+    candidates = trainer(asked.trainer)(material)
     progress("comparing it with what serves now")
-    serving = System(embedder, lambda snapshot: snapshot)
-    compared = compare(index, serving, candidate.system, held_out, deadline=until(1.0))
-    evidence = weigh(index, candidate, [*lessons.values()], [*unseen.values()], compared)
-    decision = decide(evidence)
+    shown = [query for query in held_out if query.judgements]
+    shown += [query for query in held_out if not query.judgements][: config.MAX_SHOWN]
+    for candidate in candidates:
+        serving = System(embedder, lambda snapshot: snapshot)
+        compared = compare(index, serving, candidate.system, shown, deadline=until(1.0))
+        evidence = weigh(index, candidate, [*lessons.values()], [*unseen.values()], compared)
+        decision = decide(evidence)
+        if decision.promote:
+            break
     report |= {
         "learned_from": len(lessons),
         "held_out": len(unseen),
-        "notes": list(candidate.notes),
+        "recipe": dict(candidate.recipe),
         "checks": [check.to_dict() for check in decision.checks],
         "comparison": summary(compared),
         "seconds": round(time.monotonic() - began, 1),
     }
+    for each in candidates:
+        if each is not candidate or not decision.promote:
+            each.discard()
     return _concluded(decision, candidate, report, _seen(compared, unseen, evidence), over)
 
 
@@ -167,13 +178,16 @@ def weigh(
     """All that is known of a candidate; `lessons` are those it was trained with, `unseen` those of held-out queries."""
     with index.snapshot() as snapshot:
         serving = snapshot.adapter
+    active = next((model for model in index.models() if model.active), None)
+    measured = candidate.foundation or candidate
     return Evidence(
         taught_base=divergences(lessons, None),
-        taught_candidate=candidate.divergences(lessons),
+        taught_candidate=measured.divergences(lessons),
         base=divergences(unseen, None),
         serving=divergences(unseen, serving),
-        candidate=candidate.divergences(unseen),
-        halfway=candidate.halfway(unseen) if candidate.halfway else None,
+        candidate=measured.divergences(unseen),
+        halfway=measured.halfway(unseen) if measured.halfway else None,
+        may_not_lose=candidate.foundation is not None or bool(active and active.recipe.get("judged_lessons")),
         gains=tuple(each.gain for each in compared if each.gain is not None),
         changed=sum(each.before.first != each.after.first for each in compared),
         compared=len(compared),
@@ -193,7 +207,6 @@ def _concluded(
     decision: Decision, candidate: Candidate, report: dict[str, Any], seen: tuple[SeenQuery, ...], over: int | None
 ) -> Conclusion:
     if not decision.promote:
-        candidate.discard()
         return Conclusion("kept", decision.sentence, report, seen)
     promoted = candidate.promoted
     if isinstance(promoted, Learned):

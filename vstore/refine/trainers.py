@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any, Protocol
 
+from vstore import config
 from vstore.adapter import Adapter
+from vstore.calibration import Calibration
 from vstore.errors import InputError
-from vstore.refine.adapter import Lesson, Recipe, divergences, train
+from vstore.refine.adapter import Lesson, Recipe, combined, divergences, train
+from vstore.refine.calibrate import balanced, in_force, surer
 from vstore.refine.evaluate import System
+from vstore.refine.lessons import judged
 from vstore.refine.queries import AskedQuery
 from vstore.runs import Learned
 from vstore.storage import Index
@@ -42,7 +47,7 @@ class Candidate:
 
     `divergences` are those of its ranking by meaning from the teacher's, by lesson, and `halfway` those at half its
     step, None where a step cannot be halved. `promoted` is what serves if it is promoted, `discard` clears away what
-    is left of it if it is not.
+    is left of it if it is not. `foundation` is the candidate that this one adds judgements to, None for one without.
     """
 
     system: System
@@ -50,31 +55,77 @@ class Candidate:
     promoted: Learned | int
     divergences: Measure
     halfway: Measure | None = None
-    notes: tuple[str, ...] = ()
+    foundation: Candidate | None = None
     discard: Callable[[], None] = field(default=lambda: None)
 
 
 class Trainer(Protocol):
-    """Makes a candidate. Raises TrainingError when training diverges."""
+    """Makes candidates, those that dare most first. Raises TrainingError when training diverges."""
 
-    def __call__(self, material: Material) -> Candidate:
+    def __call__(self, material: Material) -> Sequence[Candidate]:
         """Learn from the material, and from nothing else."""
 
 
-def adapter(material: Material) -> Candidate:
-    """A query-side map, trained to rank as hybrid search does; see `refine.adapter`."""
+def adapter(material: Material) -> Sequence[Candidate]:
+    """A query-side map, trained to rank as hybrid search does; see `refine.adapter`.
+
+    Where queries were judged, there is a second one before it, which takes a step of a map trained on judgements as
+    well, the longer the more there are, and the weight of keywords under which judged queries gain.
+    """
     recipe = Recipe()
-    trained = train([*material.lessons.values()], recipe, seed=material.seed, deadline=material.deadline)
-    return of_adapter(trained.adapter, {"trainer": "adapter", **recipe.to_dict()}, material.embedder)
+    lessons = [*material.lessons.values()]
+    trained = train(lessons, recipe, seed=material.seed, deadline=material.deadline).adapter
+    made = {"trainer": "adapter", **recipe.to_dict()}
+    plain = of_adapter(trained, made, material.embedder)
+    taught = [query for query in material.lessons if any(said.grade > 0 for said in query.judgements)]
+    return [with_judgements(material, plain, trained, taught), plain] if taught else [plain]
 
 
-def of_adapter(adapter: Adapter, recipe: Mapping[str, Any], embedder: Embedder) -> Candidate:
-    """An adapter as a candidate."""
+def with_judgements(material: Material, plain: Candidate, trained: Adapter, queries: Sequence[AskedQuery]) -> Candidate:
+    """The plain candidate, with what judgements of these queries add to it; the more there are, the less is plain."""
+    index, embedder = material.index, material.embedder
+    lessons = [lesson for lesson in judged(index, embedder, queries) if lesson is not None]
+    adapter, step = trained, 0.0
+    if len(lessons) >= config.JUDGED_LESSONS:
+        step = min(config.JUDGED_STEP * math.sqrt(len(lessons)), 1.0)
+        told = train(lessons, judged_recipe(len(lessons)), seed=material.seed, deadline=material.deadline).adapter
+        adapter = combined(replace(trained, alpha=(1.0 - step) * trained.alpha), replace(told, alpha=step))
+    calibration = balanced(
+        index,
+        embedder,
+        lambda snapshot, calibration: snapshot.serving(trained, calibration),
+        queries,
+        deadline=material.deadline,
+    )
+    scale = surer(index, embedder, queries, calibration or in_force(index))
+    if scale is not None:
+        calibration = replace(calibration or in_force(index), hybrid=scale)
+    recipe = {
+        **plain.recipe,
+        "judged_lessons": len(lessons),
+        "judged_step": step,
+        "keywords": calibration.keywords if calibration else None,
+        "confidence_shifted": scale is not None,
+    }
+    return replace(of_adapter(adapter, recipe, embedder, calibration), foundation=plain)
+
+
+def judged_recipe(lessons: int) -> Recipe:
+    """How to train with so many lessons from judgements."""
+    if lessons < config.JUDGED_MANY:
+        return Recipe()
+    return Recipe(penalty=config.JUDGED_MANY_PENALTY, epochs=config.JUDGED_MANY_EPOCHS)
+
+
+def of_adapter(
+    adapter: Adapter, recipe: Mapping[str, Any], embedder: Embedder, calibration: Calibration | None = None
+) -> Candidate:
+    """An adapter, and the calibration that comes with it, as a candidate."""
     half = replace(adapter, alpha=adapter.alpha / 2.0)
     return Candidate(
-        system=System(embedder, lambda snapshot: snapshot.serving(adapter)),
+        system=System(embedder, lambda snapshot: snapshot.serving(adapter, calibration)),
         recipe=recipe,
-        promoted=Learned(adapter, recipe, {}),
+        promoted=Learned(adapter, recipe, {}, calibration),
         divergences=lambda lessons: divergences(lessons, adapter),
         halfway=lambda lessons: divergences(lessons, half),
     )
