@@ -47,7 +47,7 @@ class Snapshot(Protocol):
         """The adapter that query vectors go through, None for none. Raises ModelDamagedError."""
 
     def serving(self, adapter: Adapter | None, calibration: Calibration | None = None) -> Snapshot:
-        """The same view as if this adapter, or none, were the active one, with this calibration; None: the space's own."""
+        """The same view as if this adapter, or none, were active; without a calibration, with the space's own."""
 
     @property
     def chunk_count(self) -> int:
