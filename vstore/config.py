@@ -141,6 +141,10 @@ ADAPTER_EPOCHS: Final = 20  # passes over the queries: 2 s for 650 of them
 ADAPTER_BATCH: Final = 32  # queries between two steps
 LESSON_THREADS: Final = 2  # searches at once while lessons are made; the smallest machines have as many cores
 ADAPTERS_KEPT: Final = 3  # that served before and can be gone back to; 0.6 MB each for 384 dimensions
+SPACES_KEPT: Final = 1  # beside the active one, to go back to; 1.6 KB a chunk for 384 dimensions, and 91 MB of weights
+MODEL_PART_BYTES: Final = 4 * 2**20  # bytes of a model's file in one row, and of one write: other writers wait 0.1 s
+DROPPED_AT_ONCE: Final = 2_000  # vectors erased in one transaction: 3 MB of the log for 384 dimensions
+SWITCH_ATTEMPTS: Final = 5  # times the last new chunks are embedded before a switch is given up: others write faster
 
 # --- what searches leave behind ---------------------------------------------------------------------------------------
 

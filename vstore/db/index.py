@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
 from copy import copy
 from dataclasses import replace
 from functools import cached_property
+from itertools import count
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -16,6 +17,7 @@ from vstore.calibration import Calibration
 from vstore.db import (
     bm25,
     documents,
+    encoders,
     feedback,
     history,
     journal,
@@ -30,7 +32,7 @@ from vstore.db import (
 from vstore.db.analysis import tokenizer
 from vstore.db.connection import Database
 from vstore.db.migrate import latest, migrate
-from vstore.errors import SpaceMismatchError, VstoreError
+from vstore.errors import SpaceMismatchError, StoreBusyError, StoreFullError, VstoreError
 from vstore.judgements import Judgement, Verdict
 from vstore.searches import LoggedQuery, Note, SearchStatistics
 from vstore.types import (
@@ -71,10 +73,14 @@ class SqliteSnapshot:
         """See `Snapshot.adapter`."""
         return self._adapters.read(self._connection)
 
-    def serving(self, adapter: Adapter | None, calibration: Calibration | None = None) -> SqliteSnapshot:
+    def serving(
+        self, adapter: Adapter | None, calibration: Calibration | None = None, space: Space | None = None
+    ) -> SqliteSnapshot:
         """See `Snapshot.serving`."""
         other = copy(self)
         other.adapter = adapter
+        if space is not None:
+            other.space, other._samples = space, {}
         if calibration is not None and self.space is not None:
             other.space = replace(self.space, calibration=calibration)
         return other
@@ -208,6 +214,21 @@ class SqliteIndex:
         space.require(fingerprint)
         return space
 
+    def active_space(self) -> Space | None:
+        """See `Index.active_space`."""
+        with self._database.read() as connection:
+            return spaces.active(connection)
+
+    def lineage(self) -> list[Space]:
+        """See `Index.lineage`."""
+        with self._database.read() as connection:
+            return spaces.lineage(connection)
+
+    def space_of(self, model_id: int) -> Space:
+        """See `Index.space_of`."""
+        with self._database.read() as connection:
+            return spaces.of_model(connection, model_id)
+
     def content_hash(self, collection: str, uri: str) -> str | None:
         """See `Index.content_hash`."""
         with self._database.read() as connection:
@@ -244,11 +265,74 @@ class SqliteIndex:
         """See `Index.activate`."""
         with self._database.write() as connection:
             models.activate(connection, model_id)
+        self._sweep()
+
+    def way_back(self) -> int:
+        """See `Index.way_back`."""
+        with self._database.read() as connection:
+            return models.way_back(connection)
 
     def roll_back(self) -> int:
         """See `Index.roll_back`."""
         with self._database.write() as connection:
-            return models.roll_back(connection)
+            parent = models.roll_back(connection)
+        self._sweep()
+        return parent
+
+    # --- trained encoders ---------------------------------------------------------------------------------------------
+
+    def begin_encoder(self, fingerprint: str, dimension: int, recipe: Mapping[str, Any]) -> int:
+        """See `Index.begin_encoder`."""
+        with self._database.write() as connection:
+            model_id = encoders.begin(connection, fingerprint, dimension, recipe)
+        self._sweep()
+        return model_id
+
+    def save_file(self, model_id: int, name: str, content: Iterable[bytes]) -> None:
+        """See `Index.save_file`."""
+        for number, part in enumerate(content):
+            with self._database.write() as connection:
+                encoders.put_part(connection, model_id, name, number, part)
+
+    def read_file(self, model_id: int, name: str) -> Iterator[bytes]:
+        """See `Index.read_file`."""
+        for number in count():
+            with self._database.read() as connection:
+                part = encoders.part(connection, model_id, name, number)
+            if part is None:
+                return
+            yield part
+
+    def lacking(self, space: Space, limit: int, after: int = 0) -> list[StoredChunk]:
+        """See `Index.lacking`."""
+        with self._database.read() as connection:
+            return encoders.lacking(connection, space, after, limit)
+
+    def put_vectors(self, space: Space, vectors: Mapping[int, FloatArray]) -> int:
+        """See `Index.put_vectors`."""
+        with self._database.write() as connection:
+            return encoders.put_vectors(connection, space, vectors)
+
+    def complete_encoder(
+        self, model_id: int, scores: Mapping[str, Any], calibration: Calibration | None = None
+    ) -> None:
+        """See `Index.complete_encoder`."""
+        with self._database.write() as connection:
+            encoders.complete(connection, model_id, scores, calibration)
+
+    def discard_encoder(self, model_id: int) -> None:
+        """See `Index.discard_encoder`."""
+        with self._database.write() as connection:
+            encoders.discard(connection, model_id)
+        self._sweep()
+
+    def _sweep(self) -> None:
+        """Erase what nobody can go back to any more, in short transactions; what is left over goes the next time."""
+        more = True
+        with suppress(StoreBusyError, StoreFullError):  # the switch itself is done
+            while more:
+                with self._database.write() as connection:
+                    more = encoders.sweep(connection)
 
     def models(self) -> list[ModelRecord]:
         """See `Index.models`."""
