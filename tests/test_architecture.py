@@ -27,6 +27,7 @@ LAYERS = (
     ("arguments", "settings", "metrics", "sample"),
     ("embed", "db"),
     ("ingest", "search"),
+    ("serving",),
     ("store",),
     ("refine",),
     ("cli",),

@@ -81,7 +81,11 @@ def way_back(connection: apsw.Connection) -> int:
     )
     rows = run(connection, sql)
     if not rows:
-        raise NotFoundError("there is nothing to roll back: no model served before this one, or none is kept")
+        refined = run(
+            connection, "SELECT 1 FROM active AS a JOIN models AS m ON m.id = a.model AND m.parent IS NOT NULL"
+        )
+        why = "what served before is not kept any more" if refined else "the base model serves searches alone"
+        raise NotFoundError(f"there is nothing to roll back: {why}")
     return int(rows[0][0])
 
 

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from vstore.config import MAX_WEIGHTS_BYTES, MODEL_PART_BYTES
 from vstore.embed import cache
-from vstore.embed.registry import TOKENIZER, WEIGHTS, ModelFile
+from vstore.embed.registry import ModelFile
 from vstore.errors import ModelDamagedError, ModelUnavailableError
 
 if TYPE_CHECKING:
