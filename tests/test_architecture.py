@@ -98,7 +98,9 @@ def test_torch_is_in_one_file_and_there_inside_functions() -> None:
         source = path.read_text(encoding="utf-8")
         own = path.relative_to(PACKAGE).as_posix() == "refine/encoder.py"
         indent = "" if own else r"\s*"
-        assert not re.search(rf"^{indent}(import|from) (torch|transformers|sentence_transformers)\b", source, re.M), path
+        assert not re.search(rf"^{indent}(import|from) (torch|transformers|sentence_transformers)\b", source, re.M), (
+            path
+        )
 
 
 @pytest.mark.parametrize("path", MODULES, ids=lambda path: path.relative_to(PACKAGE).as_posix())

@@ -155,6 +155,7 @@ ENCODER_SOUP: Final = 0.5  # share of the trained weights in the mean with those
 ENCODER_GRADIENT_NORM: Final = 1.0  # longest gradient of a step; one odd batch must not undo the rest
 ENCODER_CHECKPOINT_STEPS: Final = 50  # steps between checkpoints (270 MB for the default model): minutes of a CPU
 ENCODER_TOLERANCE: Final = 1e-5  # between components of vectors by torch and by ONNX Runtime; they differ by 3e-7
+CARRIED_PAIRS: Final = 100  # pairs of cosines below which a calibration is not carried over: those of about ten queries
 SPACES_KEPT: Final = 1  # beside the active one, to go back to; 1.6 KB a chunk for 384 dimensions, and 91 MB of weights
 MODEL_PART_BYTES: Final = 4 * 2**20  # bytes of a model's file in one row, and of one write: other writers wait 0.1 s
 DROPPED_AT_ONCE: Final = 2_000  # vectors erased in one transaction: 3 MB of the log for 384 dimensions

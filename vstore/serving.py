@@ -67,10 +67,9 @@ class Serving:
         return found
 
     def _choose(self, space: Space | None) -> Embedder:
-        if space is None or space.encoder is None:
+        own = getattr(self._given, "fingerprint", None)
+        if space is None or space.encoder is None or own == space.fingerprint or not self._descends():
             return self._base(space)
-        if not self._descends():
-            return self._base(None)
         return self._from_file(space)
 
     def _descends(self) -> bool:

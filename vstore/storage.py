@@ -227,9 +227,9 @@ class Index(Protocol):
     def complete_encoder(
         self, model_id: int, scores: Mapping[str, Any], calibration: Calibration | None = None
     ) -> None:
-        """Call an encoder a candidate, which may be activated; `calibration` says what scores mean in its space.
+        """Call an encoder a candidate, which `activate` accepts; `calibration` says what scores mean in its space.
 
-        Raises IncompleteSpaceError, and NotFoundError for a model that is no encoder in the making.
+        Raises NotFoundError for a model that is no encoder in the making.
         """
 
     def discard_encoder(self, model_id: int) -> None:

@@ -127,7 +127,6 @@ def complete(
 ) -> None:
     """See `Index.complete_encoder`; the caller holds the write transaction."""
     number = _require_unfinished(connection, model_id)
-    require_complete(connection, model_id)
     run(
         connection,
         "UPDATE models SET status = 'candidate', scores = ? WHERE id = ?",
