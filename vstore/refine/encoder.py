@@ -204,7 +204,7 @@ class _Run:
             return
         try:
             state = torch.load(path, map_location=device, weights_only=True)
-        except (OSError, EOFError, RuntimeError, ValueError, UnpicklingError):  # a damaged one is none
+        except (OSError, EOFError, LookupError, RuntimeError, TypeError, ValueError, UnpicklingError):  # damaged
             return
         if state["identity"] == self._identity:
             self.network.load_state_dict(state["weights"])
