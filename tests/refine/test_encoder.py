@@ -7,7 +7,6 @@ import os
 import socket
 import sys
 import time
-from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -56,23 +55,11 @@ def pupil(tmp_path: Path) -> Path:
     return tiny.make_folder(tmp_path / "pupil", tensors=tensors, prompts={"query": "query : "}, config=without)
 
 
-@pytest.fixture(autouse=True)
-def one_thread() -> Iterator[None]:
-    if HERE:
-        import torch
-
-        before = torch.get_num_threads()
-        torch.set_num_threads(1)  # such small matrices are slower with more
-        yield
-        torch.set_num_threads(before)
-    else:
-        yield
-
-
 def trained(
     base: Path, tmp_path: Path, name: str = "one", recipe: EncoderRecipe = RECIPE, **more: Any
 ) -> TrainedEncoder:
     examples = more.pop("examples", EXAMPLES)
+    more = {"threads": 1, **more}  # such small matrices are slower with more
     found = train(base, examples, recipe, output=tmp_path / name, checkpoints=tmp_path / f"{name} steps", **more)
     assert found is not None
     return found
@@ -262,18 +249,12 @@ def test_an_interrupted_training_goes_on_from_its_checkpoint_to_the_same_end(
 @needs_torch
 def test_the_deadline_leaves_a_checkpoint(base: Path, tmp_path: Path) -> None:
     done: list[int] = []
-    deadline = time.monotonic() + 3600
-
-    def progress(step: int, _: int) -> None:
-        done.append(step)
-
-    assert train(
-        base, EXAMPLES, RECIPE, output=tmp_path / "x", checkpoints=tmp_path / "c", deadline=time.monotonic(),
-        progress=progress,
-    ) is None  # fmt: skip
+    places: dict[str, Any] = {"output": tmp_path / "x", "checkpoints": tmp_path / "c", "threads": 1}
+    progress = lambda step, _: done.append(step)  # noqa: E731
+    assert train(base, EXAMPLES, RECIPE, deadline=time.monotonic(), progress=progress, **places) is None
     assert done == [] and not (tmp_path / "x").exists()
     assert (tmp_path / "c" / "checkpoint.pt").is_file()
-    found = train(base, EXAMPLES, RECIPE, output=tmp_path / "x", checkpoints=tmp_path / "c", deadline=deadline)
+    found = train(base, EXAMPLES, RECIPE, deadline=time.monotonic() + 3600, **places)
     assert found is not None and same(found.folder, trained(base, tmp_path).folder)
 
 
@@ -303,11 +284,10 @@ from pathlib import Path
 from refine.test_encoder import EXAMPLES, RECIPE
 from vstore import config
 from vstore.refine.encoder import train
-import torch
-torch.set_num_threads(1)
 config.ENCODER_CHECKPOINT_STEPS = 2
 base, output, checkpoints = map(Path, sys.argv[1:])
-train(base, EXAMPLES, RECIPE, output=output, checkpoints=checkpoints, progress=lambda done, _: print(done, flush=True))
+more = {"threads": 1, "progress": lambda done, _: print(done, flush=True)}
+train(base, EXAMPLES, RECIPE, output=output, checkpoints=checkpoints, **more)
 """
 
 

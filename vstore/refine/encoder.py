@@ -29,6 +29,7 @@ import numpy as np
 from tokenizers import Tokenizer
 
 from vstore import config
+from vstore.embed.cache import write_atomically
 from vstore.embed.export import write_folder
 from vstore.embed.folder import open_folder
 from vstore.embed.model import LocalModel
@@ -89,14 +90,15 @@ def train(
     seed: int = 0,
     deadline: float | None = None,
     device: str = "cpu",
+    threads: int | None = None,
     progress: Callable[[int, int], None] | None = None,
 ) -> TrainedEncoder | None:
     """Train an encoder into the folder `output`; None when the deadline came first.
 
     `deadline` is a time of `time.monotonic()`, looked at between steps. Whatever ends a run, the next one with the same
     base, examples, recipe and seed goes on from the last checkpoint in the folder `checkpoints`, and when it was
-    finished returns at once. Equal arguments give equal weights on a CPU with as many threads. `progress` is told about
-    steps done and steps in all.
+    finished returns at once. `threads` limits torch's on a CPU (None: all cores; fewer are faster where others work as
+    well), where equal arguments give equal weights. `progress` is told about steps done and steps in all.
 
     Raises MissingExtraError without torch or sentence-transformers, InputError without examples, ModelError for a
     base that cannot be used, and TrainingError when the loss ceases to be finite or the exported model does not give
@@ -111,22 +113,15 @@ def train(
     if known is not None:
         return known
     checkpoints.mkdir(parents=True, exist_ok=True)
-    run = _Run(model, recipe, seed, device, checkpoints, identity)
-    done = run.losses
-    steps = [batch for epoch in plan for batch in epoch]
-    for step in range(len(done), len(steps)):
-        if deadline is not None and time.monotonic() >= deadline:
-            run.save()
+    probes = [text for example in examples[:_PROBES] for text in (example.query, example.positive)]
+    with _threads(threads):
+        run = _Run(model, recipe, seed, device, checkpoints, identity)
+        if not run.steps([batch for epoch in plan for batch in epoch], deadline, progress):
             return None
-        run.step(steps[step], step, len(steps))
-        if (step + 1) % config.ENCODER_CHECKPOINT_STEPS == 0:
-            run.save()
-        if progress is not None:
-            progress(step + 1, len(steps))
-    losses = _by_epoch(done, [len(epoch) for epoch in plan])
-    _export(run, [text for example in examples[:_PROBES] for text in (example.query, example.positive)], output)
+        _export(run, probes, output)
+    losses = _by_epoch(run.losses, [len(epoch) for epoch in plan])
     finished = {"identity": identity, "fingerprint": open_folder(output).fingerprint, "losses": losses}
-    _write(checkpoints / _FINISHED, json.dumps(finished).encode())
+    write_atomically(checkpoints / _FINISHED, json.dumps(finished).encode())
     (checkpoints / _CHECKPOINT).unlink(missing_ok=True)
     return TrainedEncoder(output, losses)
 
@@ -143,12 +138,28 @@ class _Run:
         self.losses: list[float] = []
         self._recipe, self._seed, self._folder, self._identity = recipe, seed, folder, identity
         self.network = load_network(model, device, folder)
+        _save_memory(self.network[0].auto_model)
         self._before = _weights(self.network)
         self._optimiser = torch.optim.AdamW(
             self.network.parameters(), lr=recipe.learning_rate, weight_decay=recipe.weight_decay
         )
         self.features = Features(model, recipe.max_tokens, device)
         self._resume(device)
+
+    def steps(
+        self, steps: Sequence[list[Example]], deadline: float | None, progress: Callable[[int, int], None] | None
+    ) -> bool:
+        """Take all steps that were not taken yet; False, after a checkpoint, when the deadline came first."""
+        for step in range(len(self.losses), len(steps)):
+            if deadline is not None and time.monotonic() >= deadline:
+                self.save()
+                return False
+            self.step(steps[step], step, len(steps))
+            if (step + 1) % config.ENCODER_CHECKPOINT_STEPS == 0:
+                self.save()
+            if progress is not None:
+                progress(step + 1, len(steps))
+        return True
 
     def step(self, batch: Sequence[Example], step: int, steps: int) -> None:
         """Learn from one batch. Raises TrainingError when the loss is not finite."""
@@ -192,8 +203,12 @@ class _Run:
             "weights": self.network.state_dict(),
             "optimiser": self._optimiser.state_dict(),
         }
-        with _replacing(self._folder / _CHECKPOINT) as temporary:
-            torch.save(state, temporary)
+        temporary = self._folder / f".{_CHECKPOINT}"
+        with temporary.open("wb") as file:
+            torch.save(state, file)
+            file.flush()
+            os.fsync(file.fileno())
+        temporary.replace(self._folder / _CHECKPOINT)
 
     def _resume(self, device: str) -> None:
         """Go on from the checkpoint, if it is one of this very training."""
@@ -269,6 +284,13 @@ def _weights(network: Any) -> Weights:
     return {name: tensor.detach().cpu().numpy().astype(np.float32).copy() for name, tensor in state.items()}
 
 
+def _save_memory(bert: Any) -> None:
+    """Keep the inputs of the layers alone for the way back: half the memory, and the rest is computed once more."""
+    bert.config.use_cache = False
+    old_name = "gradient_checkpointing_enable"
+    getattr(bert, "activation_checkpointing_enable", getattr(bert, old_name))({"use_reentrant": False})
+
+
 def _ranking_loss() -> Any:
     try:
         from sentence_transformers.sentence_transformer import losses
@@ -291,6 +313,19 @@ def _quiet() -> Iterator[None]:
         logging.set_verbosity(verbosity)
         if bars:
             logging.enable_progress_bar()
+
+
+@contextmanager
+def _threads(limit: int | None) -> Iterator[None]:
+    """At most so many of torch's threads in the `with` block."""
+    import torch
+
+    before = torch.get_num_threads()
+    torch.set_num_threads(min(limit or before, before))
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)
 
 
 def _slope(step: int, steps: int, warm_up: float) -> float:
@@ -352,24 +387,6 @@ def _by_epoch(losses: Sequence[float], lengths: Sequence[int]) -> tuple[float, .
     """The mean loss of every epoch."""
     ends = np.cumsum(lengths)
     return tuple(float(np.mean(losses[end - length : end])) for end, length in zip(ends.tolist(), lengths, strict=True))
-
-
-def _write(path: Path, content: bytes) -> None:
-    with _replacing(path) as temporary:
-        temporary.write_bytes(content)
-
-
-@contextmanager
-def _replacing(path: Path) -> Iterator[Path]:
-    """A path to write to, which takes the place of `path` when it is on the disk."""
-    temporary = path.with_name(f".{path.name}.{os.getpid()}")
-    try:
-        yield temporary
-        with temporary.open("rb+") as file:
-            os.fsync(file.fileno())
-        temporary.replace(path)
-    finally:
-        temporary.unlink(missing_ok=True)
 
 
 def _require_extra() -> None:
