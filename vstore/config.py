@@ -142,9 +142,7 @@ ADAPTER_BATCH: Final = 32  # queries between two steps
 LESSON_THREADS: Final = 2  # searches at once while lessons are made; the smallest machines have as many cores
 ADAPTERS_KEPT: Final = 3  # that served before and can be gone back to; 0.6 MB each for 384 dimensions
 ENCODER_EPOCHS: Final = 1  # passes over the examples; more overfit a few thousand of them
-ENCODER_BATCH: Final = (
-    32  # rows between two steps: with the negatives below about 200 texts, 2 GB for the default model
-)
+ENCODER_BATCH: Final = 16  # rows between two steps: 96 texts with the negatives below; 32 take 4.6 GB of memory
 ENCODER_NEGATIVES: Final = 4  # hard negatives of a row; each is one more text to embed
 ENCODER_LEARNING_RATE: Final = 2e-5  # of AdamW at its highest; the customary one for BERT
 ENCODER_WARM_UP: Final = 0.1  # share of all steps

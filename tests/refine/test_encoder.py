@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib.util
 import os
+import re
 import socket
 import sys
 import time
@@ -376,3 +377,19 @@ def test_a_store_trains_builds_compares_switches_and_goes_back(
         assert {hit.document.uri for hit in other.search("dog", k=7, mode="dense")} == {*MEANS.values(), "late"}
         assert_consistent(path, 1)
         index.close()
+
+
+@needs_torch
+def test_the_example_of_the_documentation_runs(base: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("VSTORE_MODELS", str(tmp_path / "models"))
+    load, default = embed.load, "all-MiniLM-L6-v2"
+    monkeypatch.setattr(embed, "load", lambda name, **more: load(str(base) if name == default else name, **more))
+    page = (Path(__file__).parents[2] / "docs" / "refinement.md").read_text(encoding="utf-8")
+    (example,) = (block for block in re.findall(r"^```python\n(.*?)^```", page, re.S | re.M) if "switch" in block)
+    with Store("memory.db", str(base)) as store:
+        store.remember("a cat")
+        exec(compile(example, "refinement.md", "exec"), {"folder": tmp_path})
+        assert [model.status for model in store.models()] == ["active", "retired"]
+        assert store.search("cat").degraded is None
+        store.roll_back()
