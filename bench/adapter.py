@@ -113,7 +113,8 @@ class Material:
         return ndcg(list(documents), question.judgements, 10)
 
     def _lessons(self, question: Question) -> list[Lesson]:
-        return distilled(self._index, self._embedder, [_query(question, "hybrid")])
+        (lesson,) = distilled(self._index, self._embedder, [_query(question, "hybrid")])
+        return [lesson] if lesson else []
 
 
 def main(arguments: list[str] | None = None) -> None:

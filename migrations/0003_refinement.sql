@@ -16,3 +16,11 @@ CREATE TABLE model_files (
 ALTER TABLE refine_runs ADD COLUMN owner TEXT; -- host and process id
 ALTER TABLE refine_runs ADD COLUMN lease_until INTEGER;
 ALTER TABLE refine_runs ADD COLUMN model INTEGER REFERENCES models (id); -- the candidate it made, if any
+
+-- What a run saw of its held-out queries, for its report; `figures` is JSON. Forgetting erases them like logged ones.
+CREATE TABLE refine_queries (
+  run INTEGER NOT NULL REFERENCES refine_runs (id) ON DELETE CASCADE,
+  query TEXT NOT NULL,
+  figures TEXT NOT NULL CHECK (json_type(figures) = 'object')
+) STRICT;
+CREATE INDEX refine_queries_run ON refine_queries (run);

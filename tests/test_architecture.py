@@ -22,7 +22,7 @@ LAYERS = (
     ("errors",),
     ("config", "paths"),
     ("adapter", "calibration", "filters", "judgements", "searches"),
-    ("types",),
+    ("runs", "types"),
     ("results", "storage"),
     ("arguments", "settings", "metrics", "sample"),
     ("embed", "db"),

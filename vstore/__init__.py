@@ -52,6 +52,8 @@ __all__ = [
 
 
 def __getattr__(name: str) -> Any:
+    if name == "refine":  # so that vstore.refine.run needs no import of its own
+        return import_module("vstore.refine")
     if name not in _HOMES:
         raise AttributeError(f"module 'vstore' has no attribute {name!r}")
     return getattr(import_module(_HOMES[name]), name)

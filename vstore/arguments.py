@@ -9,8 +9,11 @@ import hashlib
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from typing import Any
 
+from vstore import config
 from vstore.errors import InputError
+from vstore.filters import conjunction
 from vstore.paths import uris
+from vstore.types import Mode, Query, Scope, Span
 
 
 def targets(name: str) -> Iterator[dict[str, Any]]:
@@ -45,7 +48,7 @@ def collections(collection: str | Sequence[str] | None) -> tuple[str, ...]:
     return tuple(names)
 
 
-def tags(tags: Sequence[str]) -> tuple[str, ...]:
+def tag_names(tags: Sequence[str]) -> tuple[str, ...]:
     """Each tag once, in order. A lone string is refused: it would become a tag for each letter; so is an iterator."""
     if isinstance(tags, str) or not isinstance(tags, Collection) or not all(isinstance(t, str) and t for t in tags):
         raise InputError(f"tags are a list of names such as ['auth', 'gateway'], not {tags!r}")
@@ -67,3 +70,32 @@ def memory_uri(title: str, text: str) -> str:
     """The same title and text always get the same uri, so that remembering twice keeps one."""
     digest = hashlib.sha256(f"{title}\0{text}".encode("utf-8", "replace")).hexdigest()
     return f"memory:{digest[:16]}"
+
+
+def asked(
+    query: str,
+    k: int,
+    mode: Mode = "hybrid",
+    fusion: str = config.DEFAULT_FUSION,
+    diversity: bool = True,
+    collapse: bool = True,
+    context: Span = 0,
+    context_tokens: int = config.CONTEXT_TOKENS,
+    stages: Sequence[Any] = (),
+    **filters: Any,
+) -> Query:
+    """What a caller of `Store.search` wrote as a Query; its `check` comes later."""
+    built_in = tuple(name for name, on in (("diversity", diversity), ("collapse", collapse)) if on)
+    optional = tuple(stages) if isinstance(stages, Sequence) else stages  # anything else is refused with the rest
+    return Query(query, k, mode, fusion, scope(**filters), built_in, optional, context, context_tokens)
+
+
+def scope(
+    collection: str | Sequence[str] | None = None,
+    where: Mapping[str, Any] | None = None,
+    tags: Sequence[str] = (),
+    since: Any = None,
+    until: Any = None,
+) -> Scope:
+    """Which documents are meant; raises FilterError, too."""
+    return Scope(collections(collection), conjunction(where, tags=tag_names(tags), since=since, until=until))

@@ -139,7 +139,21 @@ ADAPTER_PENALTY: Final = 0.01  # on the squares of the matrix; keeps a few hundr
 ADAPTER_LEARNING_RATE: Final = 1e-3  # of Adam
 ADAPTER_EPOCHS: Final = 20  # passes over the queries: 2 s for 650 of them
 ADAPTER_BATCH: Final = 32  # queries between two steps
+MINING_KEYWORD_WEIGHTS: Final = (0.05, 0.95)  # shares of the keyword leg in the two rankings that are compared
+MINING_DEPTH: Final = 10  # first chunks of each that are compared; published rates count these
+MINING_POSITIVE_RANK: Final = 3  # last fused rank of an answer that both rankings vouch for
+MINING_GAP: Final = 10  # fused ranks that have no negatives, whatever their score: answers are among them
+MINING_BAR: Final = 0.5  # of an answer's scaled score, from which on a chunk may be one; with the gap 1 to 9% are false
+MINING_NEGATIVES: Final = 4  # hard negatives of a query; half from each ranking where both have some
 LESSON_THREADS: Final = 2  # searches at once while lessons are made; the smallest machines have as many cores
+REFINE_BUDGET_S: Final = 600.0  # seconds a run may take: 2,000 queries over 50,000 chunks take a few minutes
+LEASE_S: Final = 120.0  # seconds a run may be silent before another one takes over; a laptop's short sleep passes
+LEASE_RENEWAL_S: Final = 20.0  # seconds between two signs of life
+RUNS_SHOWN: Final = 10  # runs that status names on a terminal
+REPORTED_REGRESSIONS: Final = 10  # queries a report shows with their results
+REPORTED_RESULTS: Final = 5  # results before and after of each
+RUNS_KEPT: Final = 200  # runs the file remembers: half a year of nights, some 2 KB each
+RUNS_DETAILED: Final = 5  # of them with their held-out queries, for reports; up to 0.5 MB each
 ADAPTERS_KEPT: Final = 3  # that served before and can be gone back to; 0.6 MB each for 384 dimensions
 ENCODER_EPOCHS: Final = 1  # passes over the examples; more overfit a few thousand of them
 ENCODER_BATCH: Final = 16  # rows between two steps: 96 texts with the negatives below; 32 take 4.6 GB of memory
@@ -180,8 +194,29 @@ MAX_GRADE: Final = 3.0  # of a judgement, 0 being not relevant; the scale of the
 MAX_JUDGEMENTS: Final = 20_000  # judgements; about 4 MB of the file, and each is compared with what is forgotten
 JUDGED_AT_ONCE: Final = 5_000  # judgements in one transaction: about 0.3 s in which other writers wait
 
+# --- deciding ---------------------------------------------------------------------------------------------------------
+
+DECIDING_DEPTH: Final = 10  # results that NDCG looks at
+# The gate was chosen on the fitting questions of ten collections, 1,188 runs; see bench/RESULTS.md.
+GATE_TRAIN: Final = 15  # queries to learn from, at least
+GATE_HELD_OUT: Final = 8  # held-out queries that found something, at least
+GATE_NEAR: Final = 0.33  # nats between ranking by meaning and teacher; nearer, there was nothing to learn but noise
+GATE_FAR: Final = 3.0  # nats; farther, the model cannot read the queries: it is 0.2 to 1.5 where it can, 6 in Russian
+GATE_FIT: Final = 0.2  # of the divergence from the teacher that training must take away where it learned
+GATE_FIT_FEW: Final = 1.75  # over the root of the number of queries, where that is more: few are fitted by any map
+GATE_P: Final = 0.1  # one-sided, of the paired randomisation test that it takes some away where it did not learn
+GATE_MIN_REDUCTION: Final = 0.01  # of what serves now; less is not worth a switch
+GATE_DOUBT: Final = 1.0  # standard errors by which judged queries may lose and still be taken for undecided
+GATE_RESAMPLES: Final = 10_000  # sign flips; p = 0.05 is then known to 0.004
+MAX_TAUGHT: Final = 2_000  # queries learned from in one run, those asked most often first: as many as the log holds
+MAX_COMPARED: Final = 1_000  # held-out queries a decision rests on; more would not change it
+TEACHING_SHARE: Final = 0.5  # of a run's time, in which queries are asked for lessons; then training has a quarter,
+TRAINING_SHARE: Final = 0.75  # and what is left goes to the comparison
+
 # --- queries to learn from --------------------------------------------------------------------------------------------
 
+SUSPECT_QUERIES: Final = 10  # judged queries with one and the same answer that are plausible in any store
+SUSPECT_SHARE: Final = 0.1  # of all judged queries; on twelve collections the commonest answer has .002 to .03 of them
 HELD_OUT_SHARE: Final = 0.3  # of the clusters of queries, never learned from; the rest must suffice to learn
 MINHASH_BANDS: Final = 5  # with 6 rows each: texts with Jaccard similarity .9 / .8 / .6 / .4 are joined with
 MINHASH_ROWS: Final = 6  # probability .98 / .78 / .21 / .02

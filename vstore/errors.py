@@ -13,6 +13,8 @@
     │   ├── ModelUnavailableError   no source could deliver the model
     │   └── ModelDamagedError       bytes do not match their sha256, or the weights make no sense
     ├── TrainingError           training diverged; what serves was not touched
+    ├── RefinementBusyError     another refinement of the same store is at work
+    ├── RefinementOvertakenError  its lease ran out, or another model became active meanwhile
     └── StoreError
         ├── NotAStoreError      the file is something else, or a folder
         ├── NewerStoreError     the file was written by a newer vstore
@@ -77,6 +79,14 @@ class ModelDamagedError(ModelError):
 
 class TrainingError(VstoreError):
     """Training diverged; what serves was not touched."""
+
+
+class RefinementBusyError(VstoreError):
+    """Another refinement of the same store is at work; two at once would undo each other's decisions."""
+
+
+class RefinementOvertakenError(VstoreError):
+    """The run lost its lease, or the model it was compared with serves no more; it changed nothing."""
 
 
 class StoreError(VstoreError):

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 from vstore.calibration import Calibration
 from vstore.errors import VstoreError
 from vstore.judgements import Judgement, Verdict
+from vstore.runs import Conclusion, RunRecord, SeenQuery
 from vstore.searches import LoggedQuery
 from vstore.types import (
     Background,
@@ -237,6 +238,29 @@ class Index(Protocol):
 
     def models(self) -> list[ModelRecord]:
         """All models there ever were, the newest first."""
+
+    def begin_run(self, configuration: Mapping[str, Any]) -> int:
+        """Take the one lease of refinement and note a run, with `configuration` as JSON; its id.
+
+        A run whose lease ran out, or whose process is gone, is noted as interrupted. Raises RefinementBusyError while
+        another one holds the lease.
+        """
+
+    def renew_run(self, run_id: int) -> None:
+        """Hold the lease for LEASE_S more. Raises RefinementOvertakenError when another run took it."""
+
+    def conclude_run(self, run_id: int, conclusion: Conclusion) -> int | None:
+        """End a run and let what it promoted serve, all in one transaction; the id of the promoted model, if any.
+
+        Raises RefinementOvertakenError when the lease is lost or another model than the one compared with is active,
+        and what `save_adapter` and `activate` raise; then nothing changes.
+        """
+
+    def runs(self) -> list[RunRecord]:
+        """The last RUNS_KEPT runs, the newest first."""
+
+    def run_queries(self, run_id: int) -> list[SeenQuery]:
+        """What a run measured with its held-out queries, in its order; only the last RUNS_DETAILED runs have any."""
 
     def forget(self, collection: str, uri: str) -> int:
         """Remove a document with all its chunks, keywords and vectors; the number of chunks removed, 0 if none."""

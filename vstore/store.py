@@ -11,7 +11,6 @@ from typing import Any, TypeVar
 from vstore import arguments, config
 from vstore.db.index import SqliteIndex
 from vstore.errors import InputError, NotFoundError, SpaceMismatchError, VstoreError
-from vstore.filters import conjunction
 from vstore.ingest import backfill
 from vstore.ingest import pipeline as ingest
 from vstore.ingest.chunk import Chunker
@@ -26,7 +25,8 @@ from vstore.search.journal import Journal
 from vstore.search.stages import Stage
 from vstore.searches import SearchStatistics
 from vstore.serving import Serving
-from vstore.types import DEFAULT_COLLECTION, Embedder, Mode, ModelRecord, Query, Scope, Span, Statistics, StoredDocument
+from vstore.storage import Index
+from vstore.types import DEFAULT_COLLECTION, Embedder, Mode, ModelRecord, Span, Statistics, StoredDocument
 
 T = TypeVar("T")
 
@@ -89,6 +89,19 @@ class Store:
         """Where the file is."""
         return self._index.path
 
+    @property
+    def index(self) -> Index:
+        """The storage below, for refinement and other clients of the whole store."""
+        return self._index
+
+    def embedder(self) -> Embedder:
+        """The model that embeds for this store, loaded at its first use. Raises ModelError when it cannot be had."""
+        return self._serving.embedder()
+
+    def flush(self) -> None:
+        """Write down now what searches left to be noted, as far as the file can be written."""
+        self._journal.flush()
+
     # --- putting in ---------------------------------------------------------------------------------------------------
 
     def add(
@@ -107,7 +120,7 @@ class Store:
         """
         many = [targets] if isinstance(targets, (str, Path)) else list(targets)
         labels = ingest.Labels(
-            arguments.collection_name(collection), arguments.tags(tags), arguments.metadata(metadata)
+            arguments.collection_name(collection), arguments.tag_names(tags), arguments.metadata(metadata)
         )
         own_files = frozenset(self.path.with_name(self.path.name + suffix) for suffix in ("", "-wal", "-shm"))
         return ingest.add_files(self._index, self._ingest_model, many, labels, progress or (lambda _: None), own_files)
@@ -138,7 +151,7 @@ class Store:
             uri=uri or arguments.memory_uri(title, text),
             title=title,
             collection=arguments.collection_name(collection),
-            tags=arguments.tags(tags),
+            tags=arguments.tag_names(tags),
             metadata=arguments.metadata(metadata),
             media_type=media_type,
         )
@@ -190,7 +203,9 @@ class Store:
         """
         with self._journal.failures():
             filters = {"collection": collection, "where": where, "tags": tags, "since": since, "until": until}
-            asked = _asked(query, k, mode, fusion, diversity, collapse, context, context_tokens, stages, **filters)
+            asked = arguments.asked(
+                query, k, mode, fusion, diversity, collapse, context, context_tokens, stages, **filters
+            )
             results = _twice(lambda: searching.search(self._index, self._serving.embedder, asked, explain=explain))
         self._journal.note(asked, results)
         return results
@@ -213,7 +228,7 @@ class Store:
             raise InputError("name what to look for: a document by uri=... or a chunk by chunk_id=..., its number")
         target = chunk_id if chunk_id is not None else self.find(str(uri))
         options = {"query": query, "k": k, **options}
-        return _twice(lambda: explaining.why(self._index, self._serving.embedder, _asked, options, target))
+        return _twice(lambda: explaining.why(self._index, self._serving.embedder, arguments.asked, options, target))
 
     def get(self, target: str | Path | int, *, collection: str | None = None) -> Content:
         """A document's whole text by its uri or path, or one chunk by its id. Raises NotFoundError."""
@@ -244,7 +259,7 @@ class Store:
         if isinstance(limit, bool) or not isinstance(limit, int) or not 0 < limit <= config.UNLIMITED:
             raise InputError(f"limit is a number of documents, 1 or more, not {limit!r}")
         with self._index.snapshot() as snapshot:
-            return snapshot.documents(_scope(collection, where, tags, since, until), limit)
+            return snapshot.documents(arguments.scope(collection, where, tags, since, until), limit)
 
     def find(self, target: str | Path, *, collection: str | None = None) -> list[StoredDocument]:
         """Documents by uri or path: the one with that uri, else the file's, else all below that folder or file.
@@ -254,7 +269,7 @@ class Store:
         name = str(target)
         with self._index.snapshot() as snapshot:
             for where in arguments.targets(name):
-                found = snapshot.documents(_scope(collection, where), config.UNLIMITED)
+                found = snapshot.documents(arguments.scope(collection, where), config.UNLIMITED)
                 if found:
                     return found
         raise NotFoundError(f"the store has no document {name!r}; see what it has with: vstore list")
@@ -323,7 +338,7 @@ class Store:
 
     def _find(self, collection: str, uri: str) -> StoredDocument:
         with self._index.snapshot() as snapshot:
-            found = snapshot.documents(_scope(collection, {"@uri": uri}), 1)
+            found = snapshot.documents(arguments.scope(collection, {"@uri": uri}), 1)
         if not found:
             raise NotFoundError(f"{uri} was remembered, and forgotten by somebody else just after; remember it again")
         return found[0]
@@ -348,33 +363,3 @@ def _twice(call: Callable[[], T]) -> T:
         return call()
     except SpaceMismatchError:
         return call()
-
-
-def _asked(
-    query: str,
-    k: int,
-    mode: Mode = "hybrid",
-    fusion: str = config.DEFAULT_FUSION,
-    diversity: bool = True,
-    collapse: bool = True,
-    context: Span = 0,
-    context_tokens: int = config.CONTEXT_TOKENS,
-    stages: Sequence[Stage] = (),
-    **filters: Any,
-) -> Query:
-    """The options of `search` as a Query."""
-    built_in = tuple(name for name, on in (("diversity", diversity), ("collapse", collapse)) if on)
-    optional = tuple(stages) if isinstance(stages, Sequence) else stages  # anything else is refused with the rest
-    return Query(query, k, mode, fusion, _scope(**filters), built_in, optional, context, context_tokens)
-
-
-def _scope(
-    collection: str | Sequence[str] | None = None,
-    where: Mapping[str, Any] | None = None,
-    tags: Sequence[str] = (),
-    since: Any = None,
-    until: Any = None,
-) -> Scope:
-    return Scope(
-        arguments.collections(collection), conjunction(where, tags=arguments.tags(tags), since=since, until=until)
-    )

@@ -61,21 +61,26 @@ def test_quotes_are_no_part_of_what_is_embedded(index: SqliteIndex) -> None:
 
 def test_the_active_adapter_is_no_teacher(index: SqliteIndex) -> None:
     (before,) = distilled(index, TOY, [query("harbour lantern")])
+    assert before is not None
     weights = np.random.default_rng(0).normal(size=(TOY.dimension, TOY.dimension)).astype(np.float32)
     index.activate(index.save_adapter(Adapter(weights, 1.0, 0.5), {}, {}))
     (after,) = distilled(index, TOY, [query("harbour lantern")])
+    assert after is not None
     assert np.array_equal(after.target, before.target)
     assert np.array_equal(after.candidates, before.candidates)
 
 
 def test_a_query_that_finds_nothing_teaches_nothing(index: SqliteIndex) -> None:
     nowhere = Scope(where=parse({"no": "such"}))
-    assert len(distilled(index, TOY, [query("harbour", nowhere), query("harbour")])) == 1
-    assert judged(index, TOY, [(query("harbour", nowhere), {})]) == []
+    assert [bool(lesson) for lesson in distilled(index, TOY, [query("harbour", nowhere), query("harbour")])] == [
+        False,
+        True,
+    ]
+    assert judged(index, TOY, [(query("harbour", nowhere), {})]) == [None]
 
 
 def test_no_query_is_asked_after_the_deadline(index: SqliteIndex) -> None:
-    assert distilled(index, TOY, [query("harbour")] * 5, deadline=time.monotonic()) == []
+    assert distilled(index, TOY, [query("harbour")] * 5, deadline=time.monotonic()) == [None] * 5
 
 
 def test_judged_chunks_share_the_target_by_grade_against_all_that_was_found(index: SqliteIndex) -> None:
@@ -92,4 +97,4 @@ def test_judged_chunks_share_the_target_by_grade_against_all_that_was_found(inde
 
 def test_judgements_that_name_nothing_relevant_teach_nothing(index: SqliteIndex) -> None:
     gone = 10**6
-    assert judged(index, TOY, [(query("harbour"), {1: 0.0}), (query("harbour"), {gone: 1.0})]) == []
+    assert judged(index, TOY, [(query("harbour"), {1: 0.0}), (query("harbour"), {gone: 1.0})]) == [None, None]

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import datetime, timezone
 
 from vstore.judgements import Judgement
-from vstore.refine.queries import AskedQuery, gather
+from vstore.refine.queries import AskedQuery, gather, plausible
 from vstore.searches import LoggedQuery
 
 
@@ -39,3 +40,30 @@ def test_what_was_judged_but_never_logged_was_asked_once() -> None:
 
 def test_blank_queries_are_left_out() -> None:
     assert gather([LoggedQuery(" \n")]) == ()
+
+
+def test_a_document_that_is_pushed_as_the_answer_to_everything_is_set_aside() -> None:
+    def asked(number: int, *documents: int) -> AskedQuery:
+        text = f"question {number}"
+        return AskedQuery(
+            text, judgements=tuple(replace(said(text), document_id=one, uri=f"{one}.md") for one in documents)
+        )
+
+    honest = [asked(number, 100 + number) for number in range(40)]
+    poisoned = [asked(number, 7, 100 + number) for number in range(40, 60)]
+    kept, notes = plausible([*honest, *poisoned, AskedQuery("never judged")])
+    assert [len(query.judgements) for query in kept] == [1] * 60 + [0]
+    assert notes == (
+        "7.md is called relevant for 20 of 60 judged queries, which is not plausible; "
+        "what was said of it was set aside",
+    )
+
+
+def test_a_common_answer_of_a_small_or_large_store_is_plausible() -> None:
+    """Ten of twelve queries may well have one answer, and so may twenty of three hundred."""
+    for total, same in ((12, 10), (300, 20)):
+        queries = [
+            AskedQuery(f"q {n}", judgements=(replace(said(f"q {n}"), document_id=1 if n < same else n + 9),))
+            for n in range(total)
+        ]
+        assert plausible(queries) == (tuple(queries), ())

@@ -1,23 +1,98 @@
-"""`vstore refine`: the models that served a store, and the way back."""
+"""`vstore refine`: learn from the store's queries at night, see what came of it, and go back."""
 
 from __future__ import annotations
 
+import json
+import os
+import re
+import shutil
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING
+
 import click
 
+from vstore import config
 from vstore.cli.context import Context, json_option, pass_context
 from vstore.cli.output import emit_json, printable
+
+if TYPE_CHECKING:
+    from vstore.runs import RunRecord
+
+_BUDGET = re.compile(r"(\d+(?:\.\d+)?)\s*([smh]?)")
+_SECONDS = {"": 1.0, "s": 1.0, "m": 60.0, "h": 3600.0}
+BUDGET = f"{config.REFINE_BUDGET_S / 60:g}m"
+_NICE = 19  # the lowest priority there is: whatever else the machine does comes first
+
+
+def seconds(text: str) -> float:
+    """A length of time such as 90, 90s, 10m or 1.5h."""
+    match = _BUDGET.fullmatch(text.strip().lower())
+    if match is None or float(match[1]) <= 0:
+        raise click.BadParameter(f"{text!r} is not a time such as 90s, 10m or 1.5h")
+    return float(match[1]) * _SECONDS[match[2]]
+
+
+def time_of_day(text: str) -> tuple[int, int]:
+    """Hour and minute of HH:MM."""
+    match = re.fullmatch(r"([01]?\d|2[0-3]):([0-5]\d)", text.strip())
+    if match is None:
+        raise click.BadParameter(f"{text!r} is not a time of day such as 03:30")
+    return int(match[1]), int(match[2])
 
 
 @click.group()
 def refine() -> None:
-    """Show which models served this store, and go back to the one before."""
+    """Learn from this store's queries, and serve what was learned only if held-out queries say so."""
+
+
+@refine.command()
+@click.option("--budget", type=seconds, default=BUDGET, metavar="TIME", help="Such as 90s, 10m or 1h.")
+@click.option("--trainer", default="adapter", metavar="NAME", help="adapter (default) or encoder.")
+@click.option("--queries", metavar="FILE", help="Further queries, one a line or JSONL.")
+@click.option("--seed", type=int, default=0, metavar="N", help="Of what is drawn at random.")
+@json_option
+@pass_context
+def run(context: Context, budget: float, trainer: str, queries: str | None, seed: int, as_json: bool) -> None:
+    """Learn, compare on held-out queries, and switch or keep what serves."""
+    from vstore.refine import loop  # here, because it loads numpy
+
+    if hasattr(os, "nice"):
+        os.nice(_NICE - os.nice(0))
+
+    def say(text: str) -> None:
+        if not context.quiet:
+            click.echo(printable(text), err=True)
+
+    with context.store() as store:
+        record = loop.run(store, trainer=trainer, budget_seconds=budget, queries=queries, seed=seed, progress=say)
+    _print_run(record, as_json)
+
+
+@refine.command()
+@json_option
+@pass_context
+def status(context: Context, as_json: bool) -> None:
+    """Show what serves, what there is to learn from, and what the last runs decided."""
+    from vstore.refine import loop  # here, because it loads numpy
+
+    with context.store() as store:
+        found = loop.status(store)
+    if as_json:
+        emit_json(found.to_dict())
+        return
+    click.echo(f"serving   {printable(found.serving)}")
+    click.echo(f"queries   {found.train} to learn from, {found.held_out} to judge by, {found.judged} judged")
+    for record in found.runs[: config.RUNS_SHOWN]:
+        started = record.started_at.astimezone().strftime("%Y-%m-%d %H:%M")
+        click.echo(printable(f"run {record.id}     {started}  {record.decision or record.status}"))
 
 
 @refine.command()
 @json_option
 @pass_context
 def history(context: Context, as_json: bool) -> None:
-    """List the base model and the adapters there were, the newest first; `*` marks the one that serves."""
+    """List the base models and the adapters there were, the newest first; `*` marks the one that serves."""
     with context.store() as store:
         models = store.models()
     if as_json:
@@ -32,6 +107,79 @@ def history(context: Context, as_json: bool) -> None:
 @refine.command()
 @pass_context
 def rollback(context: Context) -> None:
-    """Let the model that served before the active adapter serve again; nothing is embedded anew."""
+    """Let the model that served before the active one serve again."""
     with context.store() as store:
         click.echo(f"model {store.roll_back()} serves again")
+
+
+@refine.command()
+@click.option("--queries", metavar="FILE", help="Further queries, one a line or JSONL.")
+@pass_context
+def mine(context: Context, queries: str | None) -> None:
+    """Print where the rankings by meaning and by keywords disagree, as JSONL: answers and hard negatives.
+
+    Held-out queries are never mined. How often the rankings disagree goes to stderr, by collection.
+    """
+    from vstore.refine import loop  # here, because it loads numpy
+    from vstore.refine.mine import rates, rows
+
+    with context.store() as store:
+        mined = loop.mined(store, queries)
+        for row in rows(store.index, mined):
+            click.echo(json.dumps(row, ensure_ascii=False))
+    for name, found in rates(mined).items():
+        where = printable(name) or "all collections"
+        share = f"the first {config.MINING_DEPTH} differ for {found.sets_differ:.0%}"
+        click.echo(f"{where}: {found.queries} queries, {share}, the first one for {found.first_differs:.0%}", err=True)
+
+
+@refine.command()
+@click.option("--run", "number", type=int, metavar="N", help="The number of a run; the last one unless given.")
+@click.option("-o", "--output", metavar="FILE", default="-", help="Where to write the page; - for stdout.")
+@pass_context
+def report(context: Context, number: int | None, output: str) -> None:
+    """Write a page (HTML, all in one file) about a run: its evidence, plots, and the worst regressions."""
+    from vstore.refine.report import find_run, page
+
+    with context.store() as store:
+        text = page(store.index, find_run(store.index, number))
+    with click.open_file(output, "w", encoding="utf-8") as file:
+        file.write(text)
+
+
+@refine.command()
+@click.option("--kind", type=click.Choice(["systemd", "cron", "launchd"]), help="What the machine has; else a guess.")
+@click.option("--at", type=time_of_day, default="03:30", metavar="HH:MM", help="When, by the machine's clock: 03:30.")
+@click.option("--budget", default=BUDGET, metavar="TIME", help="How long a night may take.")
+@pass_context
+def schedule(context: Context, kind: str | None, at: tuple[int, int], budget: str) -> None:
+    """Print what to install so that this store is refined every night; nothing is installed."""
+    from vstore.refine import schedule as schedules
+
+    seconds(budget)
+    line = schedules.command(_program(), context.settings.db, budget)
+    time = schedules.Time(*at)
+    kind = kind or ("launchd" if sys.platform == "darwin" else "systemd" if shutil.which("systemctl") else "cron")
+    if kind == "cron":
+        click.echo("# add this line with: crontab -e", err=True)
+        click.echo(schedules.cron(line, time), nl=False)
+    elif kind == "launchd":
+        click.echo(f"# save as ~/Library/LaunchAgents/{schedules.LABEL}.plist and load with launchctl load", err=True)
+        click.echo(schedules.launchd(line, time), nl=False)
+    else:
+        for name, unit in schedules.systemd(line, time).items():
+            click.echo(f"# ~/.config/systemd/user/{name}\n{unit}")
+        click.echo(f"# then: systemctl --user enable --now {schedules.LABEL}.timer", err=True)
+
+
+def _program() -> list[str]:
+    """The command that started this one, so that a scheduler starts the same installation."""
+    beside = Path(sys.executable).with_name("vstore")
+    return [str(beside)] if beside.exists() else [sys.executable, "-m", "vstore"]
+
+
+def _print_run(record: RunRecord, as_json: bool) -> None:
+    if as_json:
+        emit_json(record.to_dict())
+    else:
+        click.echo(printable(record.decision or record.status))

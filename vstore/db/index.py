@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from copy import copy
@@ -24,6 +25,7 @@ from vstore.db import (
     lexical,
     models,
     phrases,
+    runs,
     spaces,
     statistics,
     terms,
@@ -34,6 +36,7 @@ from vstore.db.connection import Database
 from vstore.db.migrate import latest, migrate
 from vstore.errors import SpaceMismatchError, StoreBusyError, StoreFullError, VstoreError
 from vstore.judgements import Judgement, Verdict
+from vstore.runs import Conclusion, RunRecord, SeenQuery
 from vstore.searches import LoggedQuery, Note, SearchStatistics
 from vstore.types import (
     Background,
@@ -338,6 +341,33 @@ class SqliteIndex:
         """See `Index.models`."""
         with self._database.read() as connection:
             return models.history(connection)
+
+    def begin_run(self, configuration: Mapping[str, Any]) -> int:
+        """See `Index.begin_run`."""
+        with self._database.write() as connection:
+            return runs.begin(connection, json.dumps(dict(configuration)))
+
+    def renew_run(self, run_id: int) -> None:
+        """See `Index.renew_run`."""
+        with self._database.write() as connection:
+            runs.renew(connection, run_id)
+
+    def conclude_run(self, run_id: int, conclusion: Conclusion) -> int | None:
+        """See `Index.conclude_run`."""
+        with self._database.write() as connection:
+            promoted = runs.conclude(connection, run_id, conclusion)
+        self._sweep()
+        return promoted
+
+    def runs(self) -> list[RunRecord]:
+        """See `Index.runs`."""
+        with self._database.read() as connection:
+            return runs.records(connection)
+
+    def run_queries(self, run_id: int) -> list[SeenQuery]:
+        """See `Index.run_queries`."""
+        with self._database.read() as connection:
+            return runs.queries(connection, run_id)
 
     def forget(self, collection: str, uri: str) -> int:
         """See `Index.forget`."""

@@ -16,8 +16,13 @@ from vstore.db.connection import run, trim
 from vstore.db.vectors import to_blob
 from vstore.searches import ERROR, MODE, Asked, Latency, Note, SearchStatistics, SlowQuery, bucket
 
-TABLES = ("answers", "queries", "slow_queries", "search_latencies", "search_counters")
-TEXTS = {"queries": "text", "slow_queries": "query", "feedback": "query"}  # columns that hold what a user asked
+TABLES = ("answers", "queries", "slow_queries", "search_latencies", "search_counters", "refine_queries")
+TEXTS = {
+    "queries": "text",
+    "slow_queries": "query",
+    "feedback": "query",
+    "refine_queries": "query",
+}  # columns that hold what a user asked
 
 
 # --- writing ----------------------------------------------------------------------------------------------------------

@@ -59,7 +59,7 @@ def active_adapter(connection: apsw.Connection) -> int | None:
 
 def activate(connection: apsw.Connection, model_id: int) -> None:
     """Let a model serve; the caller holds the write transaction. See `Index.activate`."""
-    if model_id != _active_id(connection):
+    if model_id != active_id(connection):
         _point_to(connection, model_id, "retired")
 
 
@@ -108,7 +108,8 @@ def _point_to(connection: apsw.Connection, model_id: int, was: str) -> None:
     _drop_weights(connection, "status IN ('retired', 'rolled back')", config.ADAPTERS_KEPT)
 
 
-def _active_id(connection: apsw.Connection) -> int | None:
+def active_id(connection: apsw.Connection) -> int | None:
+    """The id of the model that serves, None before the first document."""
     rows = run(connection, "SELECT model FROM active")
     return rows[0][0] if rows else None
 
@@ -137,7 +138,7 @@ def save(
         (
             space.model,
             space.number,
-            _active_id(connection),
+            active_id(connection),
             json.dumps(dict(recipe)),
             json.dumps(dict(scores)),
             _to_blob(adapter),

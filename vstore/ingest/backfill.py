@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
+from typing import TypeVar
 
 from vstore import config
 from vstore.errors import IncompleteSpaceError
@@ -16,6 +17,7 @@ from vstore.ingest.chunk import Chunker
 from vstore.storage import Index
 from vstore.types import Embedder, Space, StoredChunk
 
+T = TypeVar("T")
 Progress = Callable[[int], None]  # told how many vectors were added since the last time
 
 
@@ -70,11 +72,11 @@ def switch(
     serves is not touched then.
     """
 
-    def activate() -> int:
+    def activate() -> bool:
         index.activate(model_id)
-        return model_id
+        return True
 
-    return _caught_up(index, model_id, embedder, activate, deadline, progress) is not None
+    return caught_up(index, model_id, embedder, activate, deadline=deadline, progress=progress) is not None
 
 
 def switch_back(
@@ -89,17 +91,22 @@ def switch_back(
     space, active = index.space_of(model_id), index.active_space()
     if active is not None and active.number == space.number:
         return index.roll_back()
-    return _caught_up(index, model_id, load(space), index.roll_back, deadline, progress)
+    return caught_up(index, model_id, load(space), index.roll_back, deadline=deadline, progress=progress)
 
 
-def _caught_up(
+def caught_up(
     index: Index,
     model_id: int,
     embedder: Embedder,
-    move: Callable[[], int],
-    deadline: float | None,
-    progress: Progress | None,
-) -> int | None:
+    move: Callable[[], T],
+    *,
+    deadline: float | None = None,
+    progress: Progress | None = None,
+) -> T | None:
+    """What `move`, which lets this model serve, returns once no chunk lacks a vector; None when the deadline came first.
+
+    It is called again, SWITCH_ATTEMPTS times at most, when it raises IncompleteSpaceError.
+    """
     space = index.space_of(model_id)
     attempt = 1
     while fill(index, space, embedder, deadline=deadline, progress=progress):

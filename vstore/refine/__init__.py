@@ -1,1 +1,7 @@
-"""The refinement loop: signals from use, and what a store learns from them."""
+"""The refinement loop: signals from use, what a store learns from them, and whether that may serve."""
+
+from __future__ import annotations
+
+from vstore.refine.loop import run
+
+__all__ = ["run"]

@@ -33,12 +33,13 @@ class Lesson:
     """What one query should find.
 
     `query` is its vector, float32 (d,); `candidates` are chunks' vectors, float32 (m, d); `target` is the teacher's
-    distribution over them, float32 (m,), which sums to 1.
+    distribution over them, float32 (m,), which sums to 1. `chunk_ids` say which chunks they are, where that matters.
     """
 
     query: FloatArray
     candidates: FloatArray
     target: FloatArray
+    chunk_ids: tuple[int, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

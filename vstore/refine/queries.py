@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections import defaultdict
-from collections.abc import Iterable
-from dataclasses import dataclass
+from collections import Counter, defaultdict
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, replace
 
+from vstore import config
 from vstore.judgements import Judgement
 from vstore.searches import LoggedQuery
 from vstore.types import Scope
@@ -47,6 +48,31 @@ def gather(logged: Iterable[LoggedQuery], judgements: Iterable[Judgement] = ()) 
         if text
     ]
     return tuple(sorted(queries, key=lambda query: (-query.times, query.text, query.collection)))
+
+
+def plausible(queries: Sequence[AskedQuery]) -> tuple[tuple[AskedQuery, ...], tuple[str, ...]]:
+    """The queries without judgements that push one document everywhere, and a note for each such document.
+
+    Who gives feedback is not known, and one client could call its document the answer to everything. A document that
+    more than SUSPECT_QUERIES queries and SUSPECT_SHARE of all judged ones name relevant is set aside.
+    """
+    judged = [query for query in queries if query.judgements]
+    named = Counter(
+        document for query in judged for document in {(j.document_id, j.uri) for j in query.judgements if j.grade > 0}
+    )
+    most = max(config.SUSPECT_QUERIES, config.SUSPECT_SHARE * len(judged))
+    suspects = {document: count for document, count in named.items() if count > most}
+    ids = {document_id for document_id, _ in suspects}
+    kept = [
+        replace(query, judgements=tuple(said for said in query.judgements if said.document_id not in ids))
+        for query in queries
+    ]
+    notes = [
+        f"{uri} is called relevant for {count} of {len(judged)} judged queries, which is not plausible; what was said "
+        "of it was set aside"
+        for (_, uri), count in sorted(suspects.items())
+    ]
+    return tuple(kept), tuple(notes)
 
 
 def _plain(text: str) -> str:

@@ -1,0 +1,228 @@
+"""A night: what is learned is served only when held-out queries say so, and whatever goes wrong, what served serves."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+from refine.world import TOPICS, TOY, fill, made, questions
+from toy import ToyEmbedder
+
+from vstore import Store, config
+from vstore.adapter import Adapter
+from vstore.errors import InputError, ModelError, RefinementBusyError, TrainingError
+from vstore.refine import trainers
+from vstore.refine.guard import split
+from vstore.refine.loop import gathered, mined, run, status
+from vstore.refine.trainers import Candidate, Material, of_adapter
+from vstore.runs import Learned
+
+
+@pytest.fixture
+def store(tmp_path: Path) -> Iterator[Store]:
+    yield from made(tmp_path / "memory.db")
+
+
+def serving(store: Store) -> int:
+    return next(model.id for model in store.models() if model.active)
+
+
+def test_a_night_promotes_what_holds_on_queries_it_did_not_learn_from(store: Store) -> None:
+    said: list[str] = []
+    record = run(store, progress=said.append)
+    assert record.status == "promoted"
+    assert record.decision is not None and record.decision.startswith("promoted: on ")
+    assert serving(store) == record.model
+    newest = store.models()[0]
+    assert newest.recipe["trainer"] == "adapter"
+    assert newest.scores["comparison"]["queries"] == record.report["held_out"]
+    assert [text.split()[0] for text in said] == ["asking", "training", "comparing"]
+    divided = split(gathered(store))
+    assert record.report["learned_from"] == len(divided.train)
+    seen = {query.query for query in store.index.run_queries(record.id)}
+    assert seen == {query.text for query in divided.held_out}
+    store.roll_back()
+    assert serving(store) == 1
+
+
+def test_the_next_night_with_the_same_queries_keeps_what_serves(store: Store) -> None:
+    first = run(store)
+    second = run(store)
+    assert (second.status, serving(store)) == ("kept", first.model)
+    assert second.decision is not None and "0 get other results than now" in second.decision
+
+
+def test_a_long_lived_process_serves_the_switch_at_its_next_search(store: Store, tmp_path: Path) -> None:
+    question = questions(1, seed=9)[0]
+    with Store(tmp_path / "memory.db", TOY) as other:
+        before = [(hit.chunk_id, hit.score) for hit in other.search(question)]
+        assert run(store).status == "promoted"
+        assert [(hit.chunk_id, hit.score) for hit in other.search(question)] != before
+        other.remember("a zephyr and nothing else", uri="later")  # what is put in goes to the same vectors
+        assert other.search("zephyr", k=1)[0].document.uri == "later"
+
+
+@pytest.mark.parametrize("asked", [0, 3])
+def test_a_store_with_hardly_a_query_keeps_what_it_has(tmp_path: Path, asked: int) -> None:
+    for store in made(tmp_path / "memory.db", asked=asked):
+        record = run(store)
+        assert record.status == "kept"
+        assert record.decision is not None and "searches add to them" in record.decision
+        assert serving(store) == 1
+
+
+def test_queries_from_a_file_count_as_well(tmp_path: Path) -> None:
+    (tmp_path / "asked.txt").write_text("\n".join(questions(120)), encoding="utf-8")
+    for store in made(tmp_path / "memory.db", asked=0):
+        record = run(store, queries=tmp_path / "asked.txt")
+        assert record.status == "promoted"
+        assert record.configuration["queries"] == str(tmp_path / "asked.txt")
+
+
+def test_a_query_asked_ten_thousand_times_is_one_query(tmp_path: Path) -> None:
+    (tmp_path / "asked.txt").write_text("amberstone birchmill\n" * 10_000, encoding="utf-8")
+    for store in made(tmp_path / "memory.db", asked=0):
+        assert run(store, queries=tmp_path / "asked.txt").report["queries"] == 1
+
+
+def test_of_very_many_queries_a_bounded_number_is_asked(
+    store: Store, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(config, "MAX_TAUGHT", 40)
+    monkeypatch.setattr(config, "MAX_COMPARED", 20)
+    numbers = (f"{one} {other}" for one in TOPICS for other in TOPICS if one < other)
+    (tmp_path / "asked.txt").write_text("\n".join(numbers), encoding="utf-8")
+    report = run(store, queries=tmp_path / "asked.txt").report
+    assert report["queries"] > 1000
+    assert (report["learned_from"], report["comparison"]["queries"]) == (40, 20)
+
+
+def test_a_second_run_is_refused_while_one_is_at_work(store: Store, tmp_path: Path) -> None:
+    store.index.begin_run({})
+    with Store(tmp_path / "memory.db", TOY) as other, pytest.raises(RefinementBusyError, match="is at work"):
+        run(other)
+
+
+def test_training_that_fails_is_noted_and_changes_nothing(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+    def diverging(material: Material) -> Candidate:
+        raise TrainingError("the loss is NaN; the store keeps what it has")
+
+    monkeypatch.setitem(trainers.TRAINERS, "adapter", diverging)
+    with pytest.raises(TrainingError):
+        run(store)
+    (record,) = store.index.runs()
+    assert (record.status, record.decision) == (
+        "failed", "it failed, and nothing was changed: the loss is NaN; the store keeps what it has",
+    )  # fmt: skip
+    assert serving(store) == 1
+    monkeypatch.undo()
+    assert run(store).status == "promoted"
+
+
+def test_a_model_that_cannot_be_had_is_an_error_and_the_next_run_works(store: Store, tmp_path: Path) -> None:
+    class Absent(ToyEmbedder):
+        def embed_queries(self, texts: list[str]) -> np.ndarray:
+            raise ModelError("no network")
+
+    with Store(tmp_path / "memory.db", Absent(64)) as other, pytest.raises(ModelError, match="no network"):
+        run(other)
+    assert store.index.runs()[0].status == "failed"
+    assert run(store).status == "promoted"
+
+
+def test_a_model_activated_meanwhile_by_somebody_else_stays(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+    plain = trainers.adapter
+
+    def meddling(material: Material) -> Candidate:
+        index = store.index
+        index.activate(index.save_adapter(Adapter(np.zeros((64, 64), np.float32), 0.1), {}, {}))
+        return plain(material)
+
+    monkeypatch.setitem(trainers.TRAINERS, "adapter", meddling)
+    record = run(store)
+    assert record.status == "kept"
+    assert record.decision is not None and "another model became active" in record.decision
+    assert serving(store) == 2
+
+
+SABOTAGE = ("shuffled teacher", "permuted queries", "random map", "step of 2")
+
+
+@pytest.mark.parametrize("kind", SABOTAGE)
+def test_sabotaged_candidates_are_refused(store: Store, monkeypatch: pytest.MonkeyPatch, kind: str) -> None:
+    plain, rng = trainers.adapter, np.random.default_rng(0)
+
+    def sabotaged(material: Material) -> Candidate:
+        lessons = dict(material.lessons)
+        values = list(lessons.values())
+        if kind == "shuffled teacher":
+            values = [replace(lesson, target=rng.permutation(lesson.target)) for lesson in values]
+        elif kind == "permuted queries":
+            order = np.roll(np.arange(len(values)), 1)
+            values = [replace(values[other], query=lesson.query) for other, lesson in zip(order, values, strict=True)]
+        candidate = plain(replace(material, lessons=dict(zip(lessons, values, strict=True))))
+        assert isinstance(candidate.promoted, Learned)
+        adapter = candidate.promoted.adapter
+        if kind == "random map":
+            weights = rng.normal(size=adapter.weights.shape).astype(np.float32)
+            weights *= np.linalg.norm(adapter.weights) / np.linalg.norm(weights)
+            adapter = replace(adapter, weights=weights)
+        elif kind == "step of 2":
+            adapter = replace(adapter, alpha=2.0)
+        return of_adapter(adapter, candidate.recipe, material.embedder)
+
+    monkeypatch.setitem(trainers.TRAINERS, "adapter", sabotaged)
+    record = run(store)
+    assert record.status == "kept", record.decision
+    assert serving(store) == 1
+
+
+def test_a_run_ends_soon_after_its_budget_and_then_keeps_what_it_has(store: Store) -> None:
+    started = time.monotonic()
+    record = run(store, budget_seconds=0.001)
+    assert time.monotonic() - started < 10.0
+    assert record.status == "kept"
+    for budget in (0, -1, float("nan"), float("inf")):
+        with pytest.raises(InputError, match="the budget is a number of seconds"):
+            run(store, budget_seconds=budget)
+
+
+def test_a_trainer_that_is_none_is_refused_before_anything_is_noted(store: Store) -> None:
+    with pytest.raises(InputError, match="there is no trainer 'gpt'; there are adapter"):
+        run(store, trainer="gpt")
+    assert store.index.runs() == []
+
+
+def test_held_out_queries_are_never_mined(store: Store) -> None:
+    divided = split(gathered(store))
+    assert {each.query for each in mined(store)} <= set(divided.train)
+
+
+def test_status_counts_what_there_is_and_names_what_serves(store: Store) -> None:
+    found = status(store)
+    assert (found.serving, found.train + found.held_out, found.judged, found.runs) == ("toy", 120, 0, ())
+    store.feedback(questions(1)[0], "7")
+    record = run(store)
+    found = status(store)
+    assert (found.serving, found.judged) == (f"toy with adapter {record.model}", 1)
+    assert found.to_dict()["runs"][0]["id"] == record.id
+
+
+def test_a_path_is_as_good_as_a_store(tmp_path: Path) -> None:
+    with Store(tmp_path / "memory.db", "all-MiniLM-L6-v2") as store:
+        store.index.open_space(TOY.fingerprint, 64, "toy")
+    record = run(tmp_path / "memory.db")
+    assert record.status == "kept"
+
+
+def test_forgotten_documents_leave_no_query_behind_in_the_record_of_a_run(store: Store) -> None:
+    record = run(store)
+    quoted = store.index.run_queries(record.id)[0].query
+    store.remember(f"He asked: {quoted}", uri="quote")
+    store.forget("quote")
+    assert quoted not in {query.query for query in store.index.run_queries(record.id)}
+    fill(store, 1)

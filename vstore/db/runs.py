@@ -1,0 +1,122 @@
+"""Refinement runs in the file, and the lease that lets only one of them work at a time."""
+
+from __future__ import annotations
+
+import json
+import os
+import socket
+
+import apsw
+
+from vstore import config
+from vstore.db import models
+from vstore.db.clock import now, to_datetime
+from vstore.db.connection import run
+from vstore.errors import RefinementBusyError, RefinementOvertakenError
+from vstore.runs import Conclusion, Learned, RunRecord, SeenQuery
+
+_COLUMNS = "id, started_at, finished_at, status, decision, configuration, report, model"
+
+
+def begin(connection: apsw.Connection, configuration: str) -> int:
+    """See `Index.begin_run`; the caller holds the write transaction."""
+    sql = "SELECT id, owner, started_at, lease_until FROM refine_runs WHERE status = 'running'"
+    for run_id, owner, started_at, lease_until in run(connection, sql):
+        if lease_until > now() and not _is_gone(owner):
+            since = to_datetime(started_at).astimezone().strftime("%H:%M")
+            raise RefinementBusyError(
+                f"another refinement of this store is at work ({owner}, since {since}); let it end"
+            )
+        end = "UPDATE refine_runs SET status = 'interrupted', finished_at = ?, decision = ? WHERE id = ?"
+        run(connection, end, (now(), "it was interrupted before it could decide; nothing was changed", run_id))
+    ((run_id,),) = run(
+        connection,
+        "INSERT INTO refine_runs (started_at, status, configuration, owner, lease_until)"
+        " VALUES (?, 'running', ?, ?, ?) RETURNING id",
+        (now(), configuration, _owner(), _lease_end()),
+    )
+    return int(run_id)
+
+
+def renew(connection: apsw.Connection, run_id: int) -> None:
+    """See `Index.renew_run`; the caller holds the write transaction."""
+    sql = "UPDATE refine_runs SET lease_until = ? WHERE id = ? AND status = 'running' RETURNING id"
+    if not run(connection, sql, (_lease_end(), run_id)):
+        raise RefinementOvertakenError(f"run {run_id} lost its lease to another one; it changes nothing any more")
+
+
+def conclude(connection: apsw.Connection, run_id: int, conclusion: Conclusion) -> int | None:
+    """See `Index.conclude_run`; the caller holds the write transaction."""
+    renew(connection, run_id)
+    promoted = conclusion.promoted
+    if promoted is not None and models.active_id(connection) != conclusion.over:
+        raise RefinementOvertakenError(
+            "another model became active while this one was compared with the one before; it stays as it is"
+        )
+    if isinstance(promoted, Learned):
+        promoted = models.save(connection, promoted.adapter, promoted.recipe, promoted.scores, promoted.calibration)
+    if promoted is not None:
+        models.activate(connection, promoted)
+    run(
+        connection,
+        "UPDATE refine_runs SET finished_at = ?, status = ?, decision = ?, report = ?, model = ? WHERE id = ?",
+        (now(), conclusion.status, conclusion.decision, json.dumps(dict(conclusion.report)), promoted, run_id),
+    )
+    for seen in conclusion.queries:
+        sql = "INSERT INTO refine_queries (run, query, figures) VALUES (?, ?, ?)"
+        run(connection, sql, (run_id, seen.query, json.dumps(dict(seen.figures))))
+    _trim(connection)
+    return promoted
+
+
+def _trim(connection: apsw.Connection) -> None:
+    kept = "SELECT id FROM refine_runs ORDER BY id DESC LIMIT ?"
+    run(connection, f"DELETE FROM refine_queries WHERE run NOT IN ({kept})", (config.RUNS_DETAILED,))
+    run(connection, f"DELETE FROM refine_runs WHERE id NOT IN ({kept})", (config.RUNS_KEPT,))
+
+
+def records(connection: apsw.Connection) -> list[RunRecord]:
+    """See `Index.runs`."""
+    return [
+        RunRecord(
+            id=run_id,
+            started_at=to_datetime(started),
+            finished_at=to_datetime(finished) if finished is not None else None,
+            status=status,
+            decision=decision,
+            configuration=json.loads(configuration),
+            report=json.loads(report),
+            model=model,
+        )
+        for run_id, started, finished, status, decision, configuration, report, model in run(
+            connection, f"SELECT {_COLUMNS} FROM refine_runs ORDER BY id DESC"
+        )
+    ]
+
+
+def queries(connection: apsw.Connection, run_id: int) -> list[SeenQuery]:
+    """See `Index.run_queries`."""
+    sql = "SELECT query, figures FROM refine_queries WHERE run = ? ORDER BY rowid"
+    return [SeenQuery(query, json.loads(figures)) for query, figures in run(connection, sql, (run_id,))]
+
+
+def _owner() -> str:
+    return f"{socket.gethostname()}:{os.getpid()}"
+
+
+def _lease_end() -> int:
+    return now() + round(1000 * config.LEASE_S)
+
+
+def _is_gone(owner: str) -> bool:
+    """Whether the process certainly ended, so that nobody need wait for its lease to run out."""
+    host, _, pid = owner.rpartition(":")
+    if host != socket.gethostname() or os.name != "posix":  # elsewhere, asking would be a signal that ends it
+        return False
+    try:
+        os.kill(int(pid), 0)
+    except ProcessLookupError:
+        return True
+    except PermissionError:
+        return False  # another user's
+    return False

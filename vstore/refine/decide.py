@@ -1,0 +1,182 @@
+"""The decision: does a candidate serve from now on, or does the store keep what it has? A pure function of evidence.
+
+Without judgements: is there something to learn, from a model that can read the queries? Did the candidate learn what
+it was taught (a teacher whose scores or queries were mixed up teaches nothing that fits)? Does that hold for queries it
+has never seen? Is its step no longer than its evidence (half of it must not be closer to the teacher)? With judged
+queries: do they gain, or at least not lose? Whatever cannot be answered counts as no.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from vstore import config
+from vstore.metrics import paired_randomisation_test
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    FloatSeries = NDArray[np.float64]
+
+SEED = 2007  # of the randomisation, so that equal evidence gives equal decisions
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Evidence:
+    """What is known of a candidate.
+
+    Divergences from the teacher, by query, (n,): of the base model and of the candidate for the queries it learned
+    from (`taught_...`); for the held-out ones also of what serves now and of the candidate at half its step (None
+    where a step cannot be halved). `gains` are the changes of NDCG@10 of held-out judged queries; `changed` counts the
+    held-out queries whose results change.
+    """
+
+    taught_base: FloatSeries
+    taught_candidate: FloatSeries
+    base: FloatSeries
+    serving: FloatSeries
+    candidate: FloatSeries
+    halfway: FloatSeries | None = None
+    gains: tuple[float, ...] = ()
+    changed: int = 0
+    compared: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Check:
+    """One question to the evidence, with its figures and its answer."""
+
+    name: str
+    passed: bool
+    sentence: str
+    figures: dict[str, float] = field(default_factory=dict)
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain types only, ready for `json.dumps`."""
+        return {"name": self.name, "passed": self.passed, "sentence": self.sentence, "figures": self.figures}
+
+
+@dataclass(frozen=True, slots=True)
+class Decision:
+    """Whether the candidate serves, in a sentence for a person, and what was asked on the way to it."""
+
+    promote: bool
+    sentence: str
+    checks: tuple[Check, ...] = ()
+
+
+def decide(evidence: Evidence) -> Decision:
+    """Promote only when every question is answered with yes; the sentence names the first that is not."""
+    checks = []
+    for check in _checks(evidence):
+        checks.append(check)
+        if not check.passed:
+            return Decision(False, f"kept what serves: {check.sentence}", tuple(checks))
+    figures = "; ".join(check.sentence for check in checks if check.name in ("generalises", "judged"))
+    return Decision(True, f"promoted: {figures}", tuple(checks))
+
+
+def _checks(evidence: Evidence) -> Iterator[Check]:
+    """The questions in the order they are asked; nothing is computed after the first no."""
+    yield _enough(evidence)
+    yield _differs(evidence)
+    yield _teachable(evidence)
+    yield _learned(evidence)
+    yield _generalises(evidence)
+    if evidence.halfway is not None:
+        yield _measured_step(evidence, evidence.halfway)
+    yield _improves(evidence)
+    if evidence.gains:
+        yield _judged(evidence.gains)
+
+
+def _enough(evidence: Evidence) -> Check:
+    learned, held_out = len(evidence.taught_base), len(evidence.base)
+    sentence = (
+        f"{learned} queries to learn from and {held_out} held-out ones found something; it takes at least "
+        f"{config.GATE_TRAIN} and {config.GATE_HELD_OUT}"
+    )
+    passed = learned >= config.GATE_TRAIN and held_out >= config.GATE_HELD_OUT
+    return Check("enough", passed, sentence, {"taught": learned, "held_out": held_out})
+
+
+def _differs(evidence: Evidence) -> Check:
+    sentence = f"of {evidence.compared} held-out queries {evidence.changed} get other results than now"
+    return Check("differs", evidence.changed > 0, sentence, {"changed": evidence.changed})
+
+
+def _teachable(evidence: Evidence) -> Check:
+    distance = float(evidence.base.mean())
+    near, far = config.GATE_NEAR, config.GATE_FAR
+    sentence = f"the model alone ranks {distance:.2f} nats from the teacher"
+    if distance < near:
+        sentence += f"; below {near:g} there is nothing to learn but noise"
+    elif distance > far:
+        sentence += f"; above {far:g} it can hardly read these queries, or what they look for"
+    return Check("teachable", near <= distance <= far, sentence, {"distance": distance})
+
+
+def _learned(evidence: Evidence) -> Check:
+    fit = reduction(evidence.taught_base, evidence.taught_candidate)
+    wanted = max(config.GATE_FIT, config.GATE_FIT_FEW / math.sqrt(len(evidence.taught_base)))
+    sentence = (
+        f"on the {len(evidence.taught_base)} queries it learned from it takes away {fit:.0%} of the distance to the "
+        f"teacher, where real lessons let it take {wanted:.0%} or more"
+    )
+    return Check("learned", fit >= wanted, sentence, {"fit": fit, "wanted": wanted})
+
+
+def _generalises(evidence: Evidence) -> Check:
+    share = reduction(evidence.base, evidence.candidate)
+    p = better(evidence.base, evidence.candidate)
+    verb = "takes away" if share > 0 else "adds"
+    sentence = (
+        f"on {len(evidence.base)} queries it has never seen it {verb} {abs(share):.1%} of the distance to the "
+        f"teacher (p = {p:.2g})"
+    )
+    return Check("generalises", share > 0 and p < config.GATE_P, sentence, {"reduction": share, "p": p})
+
+
+def _measured_step(evidence: Evidence, halfway: FloatSeries) -> Check:
+    lost = float(evidence.candidate.mean() - halfway.mean())
+    sentence = "half its step would be closer to the teacher than the whole one: it goes too far"
+    return Check("step", lost < 0.0, sentence, {"whole_minus_half": lost})
+
+
+def _improves(evidence: Evidence) -> Check:
+    """Against what serves now, which may be an adapter from an earlier night."""
+    share = reduction(evidence.serving, evidence.candidate)
+    sentence = (
+        f"against what serves now it takes away {share:.1%} of the distance to the teacher, and less than "
+        f"{config.GATE_MIN_REDUCTION:.0%} is not worth a switch"
+    )
+    return Check("improves", share >= config.GATE_MIN_REDUCTION, sentence, {"reduction": share})
+
+
+def _judged(gains: Sequence[float]) -> Check:
+    mean, error = float(np.mean(gains)), standard_error(gains)
+    sentence = f"{len(gains)} held-out judged queries change by {mean:+.4f} NDCG@10 (standard error {error:.4f})"
+    passed = mean + config.GATE_DOUBT * error >= 0.0
+    return Check("judged", passed, sentence, {"queries": len(gains), "gain": mean, "standard_error": error})
+
+
+def reduction(before: FloatSeries, after: FloatSeries) -> float:
+    """The share of the mean divergence that is gone; 0 where there was none."""
+    mean = float(before.mean()) if len(before) else 0.0
+    return 1.0 - float(after.mean()) / mean if mean > 0.0 else 0.0
+
+
+def better(before: FloatSeries, after: FloatSeries) -> float:
+    """One-sided p-value that divergences fell by chance."""
+    p = paired_randomisation_test(list(before), list(after), resamples=config.GATE_RESAMPLES, seed=SEED)
+    return p / 2 if after.mean() < before.mean() else 1.0 - p / 2
+
+
+def standard_error(values: Sequence[float]) -> float:
+    """Of the mean; infinite for a single value."""
+    return float(np.std(values, ddof=1) / math.sqrt(len(values))) if len(values) > 1 else math.inf

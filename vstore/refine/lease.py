@@ -1,0 +1,55 @@
+"""The lease of a run: taken in the file, renewed while it works, and ended with it whatever happens."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from typing import Any
+
+from vstore import config
+from vstore.errors import RefinementOvertakenError, StoreError, VstoreError
+from vstore.runs import Conclusion
+from vstore.storage import Index
+
+
+@contextmanager
+def lease(index: Index, configuration: Mapping[str, Any]) -> Iterator[int]:
+    """Hold the one lease of refinement in the `with` block, which gets the run's id and has to conclude the run.
+
+    A block that ends with one of vstore's errors, or with Ctrl-C, is noted as a failed or interrupted run. Raises
+    RefinementBusyError while another run is at work.
+    """
+    number = index.begin_run(configuration)
+    ended = threading.Event()
+    renewal = threading.Thread(target=_renew, args=(index, number, ended), daemon=True)
+    renewal.start()
+    try:
+        yield number
+    except VstoreError as error:
+        _note(index, number, Conclusion("failed", f"it failed, and nothing was changed: {error}"))
+        raise
+    except KeyboardInterrupt:
+        _note(index, number, Conclusion("interrupted", "it was interrupted; nothing was changed"))
+        raise
+    finally:
+        ended.set()
+        renewal.join()
+
+
+def _renew(index: Index, number: int, ended: threading.Event) -> None:
+    while not ended.wait(config.LEASE_RENEWAL_S):
+        try:
+            index.renew_run(number)
+        except RefinementOvertakenError:
+            return  # the run learns of it when it concludes
+        except StoreError:
+            continue  # busy for longer than we wait, or a full disk; the lease lasts for several such times
+
+
+def _note(index: Index, number: int, conclusion: Conclusion) -> None:
+    """Write down how it ended, if that can be written; a full disk must not hide the error that says so."""
+    try:
+        index.conclude_run(number, conclusion)
+    except VstoreError:
+        return

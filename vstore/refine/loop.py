@@ -1,0 +1,215 @@
+"""A night of refinement, in order: gather queries -> split -> lessons -> train -> compare -> decide -> switch or keep.
+
+What serves is not touched before the last step, which is one transaction; a run may be killed at any point.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from vstore import config
+from vstore.errors import InputError, RefinementOvertakenError
+from vstore.refine.adapter import Lesson, divergences
+from vstore.refine.decide import Decision, Evidence, decide
+from vstore.refine.evaluate import Compared, System, compare, summary
+from vstore.refine.guard import Split, split
+from vstore.refine.lease import lease
+from vstore.refine.lessons import taught
+from vstore.refine.mine import Disagreement, mine
+from vstore.refine.queries import AskedQuery, gather
+from vstore.refine.signals import read_queries
+from vstore.refine.trainers import Candidate, Material, trainer
+from vstore.runs import Conclusion, Learned, RunRecord, SeenQuery
+from vstore.searches import LoggedQuery
+from vstore.storage import Index
+from vstore.store import Store
+
+
+@dataclass(frozen=True, slots=True)
+class Configuration:
+    """What a run was asked to do; kept with its record. `queries` is a file of further queries."""
+
+    trainer: str = "adapter"
+    budget_seconds: float = config.REFINE_BUDGET_S
+    seed: int = 0
+    queries: str | None = None
+
+    def __post_init__(self) -> None:
+        trainer(self.trainer)
+        if not 0 < self.budget_seconds < float("inf"):
+            raise InputError(f"the budget is a number of seconds, not {self.budget_seconds!r}")
+
+
+def run(
+    store: Store | str | Path,
+    *,
+    trainer: str = "adapter",
+    budget_seconds: float = config.REFINE_BUDGET_S,
+    queries: str | Path | None = None,
+    seed: int = 0,
+    progress: Callable[[str], None] = lambda _: None,
+) -> RunRecord:
+    """Learn from the store's queries, and switch only if held-out ones say so; the record of the run.
+
+    `trainer` is "adapter" or "encoder"; `queries` is a file of further queries (see `signals.read_queries`). The run
+    ends within about `budget_seconds`. Raises RefinementBusyError while another run is at work, ModelError without a
+    model, TrainingError when training diverges, InputError for a file or an option that cannot be used. Whatever is
+    raised, what served before serves on.
+    """
+    asked = Configuration(trainer, budget_seconds, seed, str(queries) if queries else None)
+    if isinstance(store, Store):
+        return _run(store, asked, progress)
+    with Store(store, create=False) as opened:
+        return _run(opened, asked, progress)
+
+
+def _run(store: Store, asked: Configuration, progress: Callable[[str], None]) -> RunRecord:
+    queries = gathered(store, read_queries(asked.queries) if asked.queries else ())
+    with lease(store.index, asdict(asked)) as number:
+        try:
+            store.index.conclude_run(number, _night(store, asked, split(queries), progress))
+        except RefinementOvertakenError as error:
+            store.index.conclude_run(number, Conclusion("kept", f"kept what serves: {error}"))
+    return next(record for record in store.index.runs() if record.id == number)
+
+
+def gathered(store: Store, further: Iterable[LoggedQuery] = ()) -> tuple[AskedQuery, ...]:
+    """All queries of a store, and further ones, with what was judged of them."""
+    store.flush()
+    with store.index.snapshot() as snapshot:
+        return gather([*snapshot.logged_queries(), *further], snapshot.judgements())
+
+
+@dataclass(frozen=True, slots=True)
+class Status:
+    """What serves, how many queries there are on each side and with judgements, and the runs, the newest first."""
+
+    serving: str
+    train: int
+    held_out: int
+    judged: int
+    runs: tuple[RunRecord, ...]
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain types only, ready for `json.dumps`."""
+        return {**asdict(self), "runs": [record.to_dict() for record in self.runs]}
+
+
+def status(store: Store) -> Status:
+    """What there is to learn from, and what came of it so far."""
+    queries = gathered(store)
+    divided = split(queries)
+    serving = next((model for model in store.models() if model.active), None)
+    name = "nothing yet: no document was embedded"
+    if serving is not None:
+        name = serving.name if serving.kind == "base" else f"{serving.name} with adapter {serving.id}"
+    return Status(
+        serving=name,
+        train=len(divided.train),
+        held_out=len(divided.held_out),
+        judged=sum(bool(query.judgements) for query in queries),
+        runs=tuple(store.index.runs()),
+    )
+
+
+def mined(store: Store, queries: str | Path | None = None) -> list[Disagreement]:
+    """What the queries of the training side teach; held-out ones are not even looked at."""
+    divided = split(gathered(store, read_queries(queries) if queries else ()))
+    return mine(store.index, store.embedder(), divided.train[: config.MAX_TAUGHT])
+
+
+def _night(store: Store, asked: Configuration, divided: Split, progress: Callable[[str], None]) -> Conclusion:
+    """All the work, and what came of it; nothing of it is in force yet."""
+    began = time.monotonic()
+
+    def until(share: float) -> float:
+        return began + share * asked.budget_seconds
+
+    train, held_out = divided.train[: config.MAX_TAUGHT], divided.held_out[: config.MAX_COMPARED]
+    report: dict[str, Any] = {"queries": len(divided.train) + len(divided.held_out)}
+    if lacking := _lacking(len(train), len(held_out), "searches add to them"):
+        return Conclusion("kept", lacking, report)
+    index, embedder, over = store.index, store.embedder(), _active(store.index)
+    progress(f"asking {len(train)} queries to learn from and {len(held_out)} to judge by")
+    lessons = taught(index, embedder, train, deadline=until(config.TEACHING_SHARE))
+    unseen = taught(index, embedder, held_out, deadline=until(config.TRAINING_SHARE))
+    if lacking := _lacking(len(lessons), len(unseen), "the others found nothing, or there was no time to ask them"):
+        return Conclusion("kept", lacking, report)
+    progress(f"training the {asked.trainer} with {len(lessons)} lessons")
+    candidate = trainer(asked.trainer)(Material(index, embedder, lessons, asked.seed, until(config.TRAINING_SHARE)))
+    progress("comparing it with what serves now")
+    serving = System(embedder, lambda snapshot: snapshot)
+    compared = compare(index, serving, candidate.system, held_out, deadline=until(1.0))
+    evidence = weigh(index, candidate, [*lessons.values()], [*unseen.values()], compared)
+    decision = decide(evidence)
+    report |= {
+        "learned_from": len(lessons),
+        "held_out": len(unseen),
+        "notes": list(candidate.notes),
+        "checks": [check.to_dict() for check in decision.checks],
+        "comparison": summary(compared),
+        "seconds": round(time.monotonic() - began, 1),
+    }
+    return _concluded(decision, candidate, report, _seen(compared, unseen, evidence), over)
+
+
+def weigh(
+    index: Index,
+    candidate: Candidate,
+    lessons: Sequence[Lesson],
+    unseen: Sequence[Lesson],
+    compared: Sequence[Compared],
+) -> Evidence:
+    """All that is known of a candidate; `lessons` are those it was trained with, `unseen` those of held-out queries."""
+    with index.snapshot() as snapshot:
+        serving = snapshot.adapter
+    return Evidence(
+        taught_base=divergences(lessons, None),
+        taught_candidate=candidate.divergences(lessons),
+        base=divergences(unseen, None),
+        serving=divergences(unseen, serving),
+        candidate=candidate.divergences(unseen),
+        halfway=candidate.halfway(unseen) if candidate.halfway else None,
+        gains=tuple(each.gain for each in compared if each.gain is not None),
+        changed=sum(each.before.first != each.after.first for each in compared),
+        compared=len(compared),
+    )
+
+
+def _seen(compared: Sequence[Compared], unseen: Iterable[AskedQuery], evidence: Evidence) -> tuple[SeenQuery, ...]:
+    """The held-out queries with all that was measured with them."""
+    pairs = zip(evidence.serving.tolist(), evidence.candidate.tolist(), strict=True)
+    divergence = {query: {"before": old, "after": new} for query, (old, new) in zip(unseen, pairs, strict=True)}
+    return tuple(
+        SeenQuery(each.query.text, {**each.to_dict(), "divergence": divergence.get(each.query)}) for each in compared
+    )
+
+
+def _concluded(
+    decision: Decision, candidate: Candidate, report: dict[str, Any], seen: tuple[SeenQuery, ...], over: int | None
+) -> Conclusion:
+    if not decision.promote:
+        candidate.discard()
+        return Conclusion("kept", decision.sentence, report, seen)
+    promoted = candidate.promoted
+    if isinstance(promoted, Learned):
+        promoted = replace(promoted, scores={"checks": report["checks"], "comparison": report["comparison"]})
+    return Conclusion("promoted", decision.sentence, report, seen, promoted, over)
+
+
+def _active(index: Index) -> int | None:
+    return next((model.id for model in index.models() if model.active), None)
+
+
+def _lacking(train: int, held_out: int, remedy: str) -> str | None:
+    """Why there is too little to learn from or to judge by; None when there is enough."""
+    if train >= config.GATE_TRAIN and held_out >= config.GATE_HELD_OUT:
+        return None
+    return (
+        f"kept what serves: there are {train} queries to learn from and {held_out} to judge by, and it takes "
+        f"{config.GATE_TRAIN} and {config.GATE_HELD_OUT}; {remedy}"
+    )
