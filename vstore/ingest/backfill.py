@@ -103,7 +103,7 @@ def caught_up(
     deadline: float | None = None,
     progress: Progress | None = None,
 ) -> T | None:
-    """What `move`, which lets this model serve, returns once no chunk lacks a vector; None when the deadline came first.
+    """What `move`, which lets this model serve, returns when no chunk lacks a vector; None if the deadline came first.
 
     It is called again, SWITCH_ATTEMPTS times at most, when it raises IncompleteSpaceError.
     """
