@@ -17,7 +17,8 @@ from toy import ToyEmbedder
 from vstore import Store, config
 from vstore.db.index import SqliteIndex
 from vstore.errors import IncompleteSpaceError, NotFoundError, SpaceMismatchError
-from vstore.ingest.backfill import fill, switch, switch_back
+from vstore.ingest.backfill import caught_up, fill, switch, switch_back
+from vstore.runs import Conclusion
 
 OLD, NEW = ToyEmbedder(16), ToyEmbedder(24, "new")
 
@@ -178,6 +179,19 @@ def test_rolling_back_embeds_what_came_in_since_with_the_old_model(
     assert_consistent(path, 1)
     with pytest.raises(NotFoundError, match="nothing to roll back"):
         switch_back(index, lambda space: OLD)
+
+
+def test_a_run_promotes_an_encoder_only_when_it_has_caught_up(store: Store, index: SqliteIndex, path: Path) -> None:
+    model_id = begin(index)
+    index.complete_encoder(model_id, {})
+    run_id = index.begin_run({})
+    conclusion = Conclusion("promoted", "it is better", promoted=model_id, over=1)
+    with pytest.raises(IncompleteSpaceError, match="10 chunks"):
+        index.conclude_run(run_id, conclusion)
+    assert index.runs()[0].status == "running"
+    assert caught_up(index, model_id, NEW, lambda: index.conclude_run(run_id, conclusion)) == model_id
+    assert serving(index) == NEW.fingerprint
+    assert (index.runs()[0].status, index.runs()[0].model) == ("promoted", model_id)
 
 
 # Prints a line when something was done, in one process that is killed at any moment of it.
