@@ -27,6 +27,7 @@ LAYERS = (
     ("arguments", "settings", "metrics", "sample"),
     ("embed", "db"),
     ("ingest", "search"),
+    ("serving",),
     ("store",),
     ("refine",),
     ("cli",),
@@ -92,10 +93,14 @@ def test_onnx_is_not_imported() -> None:
         assert not re.search(r"^\s*(import|from) onnx\b", source, re.M), path
 
 
-def test_torch_is_nowhere() -> None:
+def test_torch_is_in_one_file_and_there_inside_functions() -> None:
     for path in MODULES:
         source = path.read_text(encoding="utf-8")
-        assert not re.search(r"^\s*(import|from) (torch|transformers|sentence_transformers)\b", source, re.M), path
+        own = path.relative_to(PACKAGE).as_posix() == "refine/encoder.py"
+        indent = "" if own else r"\s*"
+        assert not re.search(rf"^{indent}(import|from) (torch|transformers|sentence_transformers)\b", source, re.M), (
+            path
+        )
 
 
 @pytest.mark.parametrize("path", MODULES, ids=lambda path: path.relative_to(PACKAGE).as_posix())

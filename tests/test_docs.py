@@ -107,7 +107,7 @@ def test_the_examples_of_optional_stages_run(workplace: Path, capsys: pytest.Cap
 
 def test_the_examples_of_judgements_are_taken(workplace: Path) -> None:
     page = (ROOT / "docs" / "refinement.md").read_text(encoding="utf-8")
-    (example,), (rows,) = blocks(page, "python"), blocks(page, "json")
+    (example, _), (rows,) = blocks(page, "python"), blocks(page, "json")
     (workplace / "notes" / "auth.md").write_text("Public clients log in with PKCE.", encoding="utf-8")
     (workplace / "judged.jsonl").write_text(rows, encoding="utf-8")
     with Store(workplace / "memory.db", ToyEmbedder()) as store:

@@ -30,6 +30,7 @@ from vstore.errors import (
 )
 from vstore.search.confidence import FITTED
 from vstore.search.fuse import FUSIONS
+from vstore.serving import Serving
 
 NOTES = {
     "tea.md": "# Tea\n\nGreen tea is brewed at seventy degrees.\n\n## Black\n\nBlack tea takes boiling water.\n",
@@ -509,8 +510,8 @@ def test_a_model_that_cannot_be_had_is_not_asked_for_at_every_search(
     with Store(tmp_path / "memory.db", ToyEmbedder()) as store:
         store.remember("tea")
     tried = []
-    original = Store._load
-    monkeypatch.setattr(Store, "_load", lambda self: (tried.append(1), original(self))[1])
+    original = Serving._choose
+    monkeypatch.setattr(Serving, "_choose", lambda *args: (tried.append(1), original(*args))[1])
     with Store(tmp_path / "memory.db", "no such model") as store:
         for _ in range(3):
             assert store.search("tea").degraded

@@ -165,6 +165,23 @@ REPORTED_RESULTS: Final = 5  # results before and after of each
 RUNS_KEPT: Final = 200  # runs the file remembers: half a year of nights, some 2 KB each
 RUNS_DETAILED: Final = 5  # of them with their held-out queries, for reports; up to 0.5 MB each
 ADAPTERS_KEPT: Final = 3  # that served before and can be gone back to; 0.6 MB each for 384 dimensions
+ENCODER_EPOCHS: Final = 1  # passes over the examples; more overfit a few thousand of them
+ENCODER_BATCH: Final = 16  # rows between two steps: 96 texts with the negatives below take 2.7 GB of memory; 32, 4.6
+ENCODER_NEGATIVES: Final = 4  # hard negatives of a row; each is one more text to embed
+ENCODER_LEARNING_RATE: Final = 2e-5  # of AdamW at its highest; the customary one for BERT
+ENCODER_WARM_UP: Final = 0.1  # share of all steps
+ENCODER_WEIGHT_DECAY: Final = 0.01  # of AdamW, its own default
+ENCODER_TOKENS: Final = 256  # tokens read of a text while training; 512 takes a CPU more than twice as long
+ENCODER_SCALE: Final = 20.0  # of cosines in the loss, an inverse temperature; sentence-transformers' own default
+ENCODER_SOUP: Final = 0.5  # share of the trained weights in the mean with those before
+ENCODER_GRADIENT_NORM: Final = 1.0  # longest gradient of a step; one odd batch must not undo the rest
+ENCODER_CHECKPOINT_STEPS: Final = 10  # steps between checkpoints (270 MB for the default model): minutes of a CPU
+ENCODER_TOLERANCE: Final = 1e-5  # between components of vectors by torch and by ONNX Runtime; they differ by 3e-7
+CARRIED_PAIRS: Final = 100  # pairs of cosines below which a calibration is not carried over: those of about ten queries
+SPACES_KEPT: Final = 1  # beside the active one, to go back to; 1.6 KB a chunk for 384 dimensions, and 91 MB of weights
+MODEL_PART_BYTES: Final = 4 * 2**20  # bytes of a model's file in one row, and of one write: other writers wait 0.1 s
+DROPPED_AT_ONCE: Final = 2_000  # vectors erased in one transaction: 3 MB of the log for 384 dimensions
+SWITCH_ATTEMPTS: Final = 5  # times the last new chunks are embedded before a switch is given up: others write faster
 
 # --- what searches leave behind ---------------------------------------------------------------------------------------
 

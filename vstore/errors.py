@@ -19,6 +19,7 @@
         ├── NotAStoreError      the file is something else, or a folder
         ├── NewerStoreError     the file was written by a newer vstore
         ├── SpaceMismatchError  vectors of another embedding model
+        ├── IncompleteSpaceError  chunks lack a vector of the model that is to serve
         ├── StoreBusyError      another process holds the write lock
         ├── StoreFullError      the disk (or a quota) is full
         ├── StoreDamagedError   SQLite reports corruption, or a file that is cut off
@@ -102,6 +103,10 @@ class NewerStoreError(StoreError):
 
 class SpaceMismatchError(StoreError):
     """The store holds vectors of another embedding model."""
+
+
+class IncompleteSpaceError(StoreError):
+    """Some chunks lack a vector of the model that is to serve; the one that serves was not touched."""
 
 
 class StoreBusyError(StoreError):

@@ -5,7 +5,7 @@ No pipeline knows SQLite; `vstore/db/` is the one implementation there is.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
 from typing import TYPE_CHECKING, Any, Protocol
 
@@ -46,8 +46,13 @@ class Snapshot(Protocol):
     def adapter(self) -> Adapter | None:
         """The adapter that query vectors go through, None for none. Raises ModelDamagedError."""
 
-    def serving(self, adapter: Adapter | None, calibration: Calibration | None = None) -> Snapshot:
-        """The same view as if this adapter, or none, were active; without a calibration, with the space's own."""
+    def serving(
+        self, adapter: Adapter | None, calibration: Calibration | None = None, space: Space | None = None
+    ) -> Snapshot:
+        """The same view as if this adapter, or none, were active; without a calibration, with the space's own.
+
+        Another space is one that `Index.space_of` gave, and chunks that have no vector in it have none in this view.
+        """
 
     @property
     def chunk_count(self) -> int:
@@ -134,6 +139,15 @@ class Index(Protocol):
         Raises SpaceMismatchError when the store's vectors belong to another model.
         """
 
+    def active_space(self) -> Space | None:
+        """The space that serves now, None while no document has been embedded; cheap enough to ask at every search."""
+
+    def lineage(self) -> list[Space]:
+        """The active space and all those that it was refined from, whether their vectors are still kept or not."""
+
+    def space_of(self, model_id: int) -> Space:
+        """The space of a model, with the calibration in force when it serves. Raises NotFoundError."""
+
     def content_hash(self, collection: str, uri: str) -> str | None:
         """The hash a document was last written with, or None when there is no such document."""
 
@@ -164,17 +178,63 @@ class Index(Protocol):
         """
 
     def activate(self, model_id: int) -> None:
-        """Let a model of the active space serve from the next search on; the old one serves until then.
+        """Let a model serve from the next search on; the old one serves until then.
 
-        Raises NotFoundError for a model that does not exist or whose weights are gone, SpaceMismatchError for one of
-        another space and ModelDamagedError for damaged weights; then nothing changes.
+        A model of another space serves only if no chunk lacks a vector there: that is seen in the transaction that
+        switches. The last SPACES_KEPT spaces that served are kept, so that there is a way back. Raises
+        IncompleteSpaceError with the number of chunks that lack a vector, NotFoundError for a model that does not exist
+        or is not kept, and ModelDamagedError for damaged weights; then nothing changes.
         """
+
+    def way_back(self) -> int:
+        """The model that `roll_back` would let serve. Raises NotFoundError when there is none."""
 
     def roll_back(self) -> int:
-        """Let the parent of the active model serve again, or its nearest ancestor that still can; returns its id.
+        """Let the parent of the active model serve again, or its nearest ancestor that is kept; returns its id.
 
-        Raises NotFoundError when the base model serves.
+        Raises NotFoundError when there is none, and what `activate` raises.
         """
+
+    def begin_encoder(self, fingerprint: str, dimension: int, recipe: Mapping[str, Any]) -> int:
+        """Make a space beside the active one, with a trained encoder as its model, and return the model's id.
+
+        An encoder of the same fingerprint that has not served yet goes on, recipe and all; others that have not are
+        discarded. Documents are written to the active space alone until the switch. Raises NotFoundError for an empty
+        store, InputError when this encoder serves.
+        """
+
+    def save_file(self, model_id: int, name: str, content: Iterable[bytes]) -> None:
+        """Keep a file of an encoder that has not served yet, each of the parts in a transaction of its own.
+
+        Parts are MODEL_PART_BYTES long, the last one may be shorter. Raises NotFoundError for any other model.
+        """
+
+    def read_file(self, model_id: int, name: str) -> Iterator[bytes]:
+        """The parts of a model's file; none when it is not kept."""
+
+    def lacking(self, space: Space, limit: int, after: int = 0) -> list[StoredChunk]:
+        """The first `limit` chunks with ids above `after` that have no vector in this space, in the order of their ids.
+
+        New chunks have higher ids than all others. Raises NotFoundError when the space is not kept.
+        """
+
+    def put_vectors(self, space: Space, vectors: Mapping[int, FloatArray]) -> int:
+        """Keep vectors by chunk id, float32 (dimension,), in one transaction; returns how many were new.
+
+        Chunks that are gone meanwhile, or have a vector there, are passed over. Raises NotFoundError when the space is
+        not kept, InputError for vectors that cannot be.
+        """
+
+    def complete_encoder(
+        self, model_id: int, scores: Mapping[str, Any], calibration: Calibration | None = None
+    ) -> None:
+        """Call an encoder a candidate, which `activate` accepts; `calibration` says what scores mean in its space.
+
+        Raises NotFoundError for a model that is no encoder in the making.
+        """
+
+    def discard_encoder(self, model_id: int) -> None:
+        """Erase an encoder that has not served, its vectors and files. Raises NotFoundError for any other model."""
 
     def models(self) -> list[ModelRecord]:
         """All models there ever were, the newest first."""

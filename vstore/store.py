@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 import threading
-import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from types import TracebackType
-from typing import Any
+from typing import Any, TypeVar
 
-from vstore import arguments, config, settings
+from vstore import arguments, config
 from vstore.db.index import SqliteIndex
-from vstore.errors import InputError, ModelError, NotFoundError, VstoreError
+from vstore.errors import InputError, NotFoundError, SpaceMismatchError, VstoreError
+from vstore.ingest import backfill
 from vstore.ingest import pipeline as ingest
 from vstore.ingest.chunk import Chunker
 from vstore.ingest.read import read_text
@@ -24,8 +24,11 @@ from vstore.search.confidence import FITTED
 from vstore.search.journal import Journal
 from vstore.search.stages import Stage
 from vstore.searches import SearchStatistics
+from vstore.serving import Serving
 from vstore.storage import Index
 from vstore.types import DEFAULT_COLLECTION, Embedder, Mode, ModelRecord, Span, Statistics, StoredDocument
+
+T = TypeVar("T")
 
 
 class Store:
@@ -54,23 +57,19 @@ class Store:
         """Open the store at `path`, or make it.
 
         `embedder` is an object (see `vstore.Embedder`), a registered model's name or a model folder; None takes the
-        model the store was made with, and for a new store the configured one. `threads` limits the model's (None: as
-        configured). `log` and `metrics` say whether queries and figures of searches are kept in the file (None: as
-        configured). `progress(source, done, total)` is told about the model's download, in bytes.
+        model the store was made with, and for a new store the configured one. Encoders that the store refined from it
+        serve in its place, from the store's own file, as soon as they are switched to. `threads` limits the model's
+        (None: as configured). `log` and `metrics` say whether queries and figures of searches are kept in the file
+        (None: as configured). `progress(source, done, total)` is told about the model's download, in bytes.
 
         Raises NotFoundError without a file and `create=False`, NotAStoreError or NewerStoreError for files that are
         not for this vstore; those are left as they are.
         """
         self._index = SqliteIndex(Path(path), create=create)
         self._journal = Journal(self._index, log, metrics)
-        self._given = embedder
-        self._threads = threads
-        self._progress = progress
+        self._serving = Serving(self._index, embedder, threads, progress)
         self._lock = threading.Lock()
-        self._embedder: Embedder | None = None
         self._model: ingest.Model | None = None
-        self._failure: ModelError | None = None
-        self._failed_at = 0.0
 
     def __enter__(self) -> Store:
         return self
@@ -97,7 +96,7 @@ class Store:
 
     def embedder(self) -> Embedder:
         """The model that embeds for this store, loaded at its first use. Raises ModelError when it cannot be had."""
-        return self._search_embedder()
+        return self._serving.embedder()
 
     def flush(self) -> None:
         """Write down now what searches left to be noted, as far as the file can be written."""
@@ -207,7 +206,7 @@ class Store:
             asked = arguments.asked(
                 query, k, mode, fusion, diversity, collapse, context, context_tokens, stages, **filters
             )
-            results = searching.search(self._index, self._search_embedder, asked, explain=explain)
+            results = _twice(lambda: searching.search(self._index, self._serving.embedder, asked, explain=explain))
         self._journal.note(asked, results)
         return results
 
@@ -229,7 +228,7 @@ class Store:
             raise InputError("name what to look for: a document by uri=... or a chunk by chunk_id=..., its number")
         target = chunk_id if chunk_id is not None else self.find(str(uri))
         options = {"query": query, "k": k, **options}
-        return explaining.why(self._index, self._search_embedder, arguments.asked, options, target)
+        return _twice(lambda: explaining.why(self._index, self._serving.embedder, arguments.asked, options, target))
 
     def get(self, target: str | Path | int, *, collection: str | None = None) -> Content:
         """A document's whole text by its uri or path, or one chunk by its id. Raises NotFoundError."""
@@ -323,12 +322,17 @@ class Store:
             return snapshot.judgements()
 
     def models(self) -> list[ModelRecord]:
-        """The base model and the adapters of queries that this store has had, the newest first."""
+        """The base models and the adapters of queries that this store has had, the newest first."""
         return self._index.models()
 
     def roll_back(self) -> int:
-        """Let the model before the active adapter serve again; its id. Raises NotFoundError when there is none."""
-        return self._index.roll_back()
+        """Let the model that served before serve again; its id. Raises NotFoundError when there is none.
+
+        After an adapter nothing is embedded anew; after an encoder, what came in since is embedded by the model before.
+        """
+        model_id = backfill.switch_back(self._index, self._serving.load)
+        assert model_id is not None, "there is no deadline"
+        return model_id
 
     # --- parts --------------------------------------------------------------------------------------------------------
 
@@ -339,39 +343,23 @@ class Store:
             raise NotFoundError(f"{uri} was remembered, and forgotten by somebody else just after; remember it again")
         return found[0]
 
-    def _search_embedder(self) -> Embedder:
-        """The embedder, loaded at its first use. Raises ModelError when it cannot be had."""
-        with self._lock:
-            if self._embedder is None:
-                # Asking every source again takes seconds, which not every search of a store without a model shall pay.
-                if self._failure is not None and time.monotonic() - self._failed_at < config.MODEL_RETRY_S:
-                    raise self._failure.with_traceback(None)  # which would else grow with every search
-                try:
-                    self._embedder = self._load()
-                except ModelError as error:
-                    self._failure, self._failed_at = error, time.monotonic()
-                    raise
-            return self._embedder
-
-    def _load(self) -> Embedder:
-        if self._given is not None and not isinstance(self._given, str):
-            return self._given
-        from vstore import embed  # here, because it costs 0.3 s that a keyword search need not pay
-
-        chosen = settings.load()
-        with self._index.snapshot() as snapshot:
-            made_with = snapshot.space.model if snapshot.space else chosen.model
-        threads = chosen.threads if self._threads is None else self._threads
-        return embed.load(
-            self._given or made_with, cache_dir=chosen.models, threads=threads or None, progress=self._progress
-        )
-
     def _ingest_model(self) -> ingest.Model:
-        embedder = self._search_embedder()
+        return _twice(self._open_model)
+
+    def _open_model(self) -> ingest.Model:
+        embedder = self._serving.embedder()
         with self._lock:
-            if self._model is None:
+            if self._model is None or self._model.embedder is not embedder:
                 name = getattr(embedder, "name", type(embedder).__name__)
                 fitted = FITTED.get(embedder.fingerprint)
                 space = self._index.open_space(embedder.fingerprint, embedder.dimension, name, fitted)
                 self._model = ingest.Model(embedder, space, Chunker(embedder))
             return self._model
+
+
+def _twice(call: Callable[[], T]) -> T:
+    """Call again if the store switched to another model after the embedder was chosen and before it was needed."""
+    try:
+        return call()
+    except SpaceMismatchError:
+        return call()

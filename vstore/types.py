@@ -68,7 +68,8 @@ class TokenWindow(Protocol):
 class Space:
     """An embedding space: vectors of one space may be compared with each other, and with nothing else.
 
-    `calibration` is None for a model that nobody has fitted one for.
+    `calibration` is None for a model that nobody has fitted one for. `encoder` is the id of the model when its files
+    are in the store, None for one that comes from elsewhere.
     """
 
     number: int
@@ -76,23 +77,25 @@ class Space:
     dimension: int
     model: str
     calibration: Calibration | None = None
+    encoder: int | None = None
 
     def require(self, fingerprint: str) -> None:
         """Raise SpaceMismatchError unless this is the space of the model with that fingerprint."""
         if fingerprint != self.fingerprint:
+            way = f"with {self.model}" if self.encoder is None else "without a model of your own: its file has it"
             raise SpaceMismatchError(
                 f"this store holds vectors of {self.model} ({self.fingerprint[:12]}), but the model in use makes "
-                f"others ({fingerprint[:12]}); open the store with {self.model}, or ingest the sources into a new store"
+                f"others ({fingerprint[:12]}); open the store {way}, or ingest the sources into a new store"
             )
 
 
 @dataclass(frozen=True, slots=True)
 class ModelRecord:
-    """A model that a store knows: the base model of a space, or an adapter of its queries.
+    """A model that a store knows: the base model of a space (a trained encoder has a parent), or an adapter of queries.
 
-    `parent` is the id of the model that served when it was made. `status` is "candidate" (never served), "active",
-    "retired" (replaced by another), "rolled back" or "discarded". `recipe` says how it was made, `scores` on what
-    evidence; both have what JSON has.
+    `parent` is the id of the model that served when it was made. `status` is "building" (its vectors are not all there
+    yet), "candidate" (never served), "active", "retired" (replaced by another), "rolled back" or "discarded". `recipe`
+    says how it was made, `scores` on what evidence; both have what JSON has.
     """
 
     id: int

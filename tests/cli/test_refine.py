@@ -70,7 +70,7 @@ def toy_world(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     path = tmp_path / "world.db"
     monkeypatch.setenv("VSTORE_DB", str(path))
     monkeypatch.setattr("os.nice", lambda _: 0, raising=False)  # the lowest priority would be that of all other tests
-    monkeypatch.setattr("vstore.store.Store._load", lambda store: ToyEmbedder())
+    monkeypatch.setattr("vstore.serving.Serving._choose", lambda *_: ToyEmbedder())
     with Store(path, ToyEmbedder()) as store:
         fill(store)
         for question in questions(120):

@@ -156,7 +156,7 @@ def test_what_does_not_fit_is_refused(index: SqliteIndex, path: Path) -> None:
             connection,
             "INSERT INTO models (id, name, kind, space, status, created_at) VALUES (9, 'x', 'base', 2, 'retired', 0)",
         )
-    with pytest.raises(SpaceMismatchError, match="model 9 is for other vectors"):
+    with pytest.raises(NotFoundError, match="vectors of model 9 are not kept"):
         index.activate(9)
 
 

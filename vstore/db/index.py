@@ -3,170 +3,42 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
-from copy import copy
-from dataclasses import replace
-from functools import cached_property
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
+from itertools import count
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import apsw
-
 from vstore.calibration import Calibration
 from vstore.db import (
-    bm25,
     documents,
+    encoders,
     feedback,
-    history,
     journal,
-    lexical,
     models,
-    phrases,
     runs,
     spaces,
-    statistics,
-    terms,
-    vectors,
 )
 from vstore.db.analysis import tokenizer
 from vstore.db.connection import Database
 from vstore.db.migrate import latest, migrate
-from vstore.errors import SpaceMismatchError, VstoreError
+from vstore.db.snapshot import SqliteSnapshot
+from vstore.errors import SpaceMismatchError, StoreBusyError, StoreFullError, VstoreError
 from vstore.judgements import Judgement, Verdict
 from vstore.runs import Conclusion, RunRecord, SeenQuery
-from vstore.searches import LoggedQuery, Note, SearchStatistics
+from vstore.searches import Note, SearchStatistics
 from vstore.types import (
-    Background,
     Chunk,
     Document,
     ModelRecord,
-    PastQuery,
-    Ranking,
-    Scope,
     Space,
-    Statistics,
     StoredChunk,
-    StoredDocument,
-    Term,
     WriteOutcome,
 )
 
 if TYPE_CHECKING:
     from vstore.adapter import Adapter
     from vstore.types import FloatArray
-
-
-class SqliteSnapshot:
-    """`Snapshot` over one read transaction."""
-
-    def __init__(self, connection: apsw.Connection, adapters: models.ActiveAdapter) -> None:
-        self._connection = connection
-        self._adapters = adapters
-        self._samples: dict[Scope, FloatArray] = {}
-        self._tokenize = tokenizer(connection)
-        self.space = spaces.active(connection)
-        self.chunk_count, _ = bm25.totals(connection)
-        self._holding: dict[tuple[tuple[str, ...], Scope], tuple[int, ...]] = {}
-
-    @cached_property
-    def adapter(self) -> Adapter | None:
-        """See `Snapshot.adapter`."""
-        return self._adapters.read(self._connection)
-
-    def serving(self, adapter: Adapter | None, calibration: Calibration | None = None) -> SqliteSnapshot:
-        """See `Snapshot.serving`."""
-        other = copy(self)
-        other.adapter = adapter
-        if self.space is not None:
-            own = spaces.own_calibration(self._connection, self.space)
-            other.space = replace(self.space, calibration=calibration or own)
-        return other
-
-    def terms(self, text: str) -> tuple[Term, ...]:
-        """See `Snapshot.terms`."""
-        return lexical.terms(self._connection, self._tokenize, text)
-
-    def lexical(self, terms: Sequence[Term], scope: Scope, limit: int) -> Ranking:
-        """See `Snapshot.lexical`."""
-        return lexical.rank(self._connection, terms, scope, limit)
-
-    def holding(self, phrases_: Sequence[str], scope: Scope) -> tuple[int, ...]:
-        """See `Snapshot.holding`. Each answer is kept, for it takes reading chunks, and `why` asks again and again."""
-        key = (tuple(phrases_), scope)
-        if key not in self._holding:
-            self._holding[key] = phrases.holding(self._connection, self._tokenize, phrases_, scope)
-        return self._holding[key]
-
-    def dense(self, vector: FloatArray, scope: Scope, limit: int) -> Ranking:
-        """See `Snapshot.dense`."""
-        if self.space is None:
-            return Ranking("dense")
-        return vectors.rank(self._connection, self.space, vector, scope, limit)
-
-    def bm25(self, terms: Sequence[Term], chunk_ids: Sequence[int]) -> dict[int, float]:
-        """See `Snapshot.bm25`."""
-        return bm25.score(self._connection, lexical.searched(terms), chunk_ids)
-
-    def cosines(self, vector: FloatArray, chunk_ids: Sequence[int]) -> dict[int, float]:
-        """See `Snapshot.cosines`."""
-        return vectors.cosines(self._connection, self.space, vector, chunk_ids) if self.space else {}
-
-    def background(self, vector: FloatArray, scope: Scope) -> Background | None:
-        """See `Snapshot.background`."""
-        if self.space is None:
-            return None
-        if scope not in self._samples:  # asked again when the adapter has moved the query
-            self._samples[scope] = vectors.sample(self._connection, self.space, scope)
-        return vectors.background(self._samples[scope], vector)
-
-    def chunks(self, chunk_ids: Sequence[int]) -> dict[int, StoredChunk]:
-        """See `Snapshot.chunks`."""
-        return documents.chunks(self._connection, chunk_ids)
-
-    def chunk_ids(self, document_id: int) -> tuple[int, ...]:
-        """See `Snapshot.chunk_ids`."""
-        return documents.chunk_ids(self._connection, document_id)
-
-    def neighbours(self, chunk_ids: Sequence[int], reach: int) -> dict[int, StoredChunk]:
-        """See `Snapshot.neighbours`."""
-        return documents.neighbours(self._connection, chunk_ids, reach)
-
-    def vectors(self, chunk_ids: Sequence[int]) -> dict[int, FloatArray]:
-        """See `Snapshot.vectors`."""
-        return vectors.get_many(self._connection, self.space, chunk_ids) if self.space else {}
-
-    def matched(self, terms_: Sequence[Term], chunk_ids: Sequence[int]) -> dict[int, tuple[str, ...]]:
-        """See `Snapshot.matched`."""
-        return terms.matched(self._connection, terms_, chunk_ids)
-
-    def answered(self, chunk_ids: Sequence[int], text: str) -> dict[int, int]:
-        """See `Snapshot.answered`."""
-        return history.answered(self._connection, chunk_ids, text)
-
-    def past_queries(self, vector: FloatArray, text: str, scope: Scope) -> list[PastQuery]:
-        """See `Snapshot.past_queries`."""
-        return history.past_queries(self._connection, self.space, vector, text, scope) if self.space else []
-
-    def logged_queries(self) -> list[LoggedQuery]:
-        """See `Snapshot.logged_queries`."""
-        return history.logged_queries(self._connection)
-
-    def judgements(self) -> list[Judgement]:
-        """See `Snapshot.judgements`."""
-        return feedback.judgements(self._connection)
-
-    def documents(self, scope: Scope, limit: int) -> list[StoredDocument]:
-        """See `Snapshot.documents`."""
-        return documents.find(self._connection, scope, limit)
-
-    def text(self, document_id: int) -> str | None:
-        """See `Snapshot.text`."""
-        return documents.text(self._connection, document_id)
-
-    def statistics(self) -> Statistics:
-        """See `Snapshot.statistics`."""
-        return statistics.collect(self._connection, self.space)
 
 
 class SqliteIndex:
@@ -212,6 +84,21 @@ class SqliteIndex:
         space.require(fingerprint)
         return space
 
+    def active_space(self) -> Space | None:
+        """See `Index.active_space`."""
+        with self._database.read() as connection:
+            return spaces.active(connection)
+
+    def lineage(self) -> list[Space]:
+        """See `Index.lineage`."""
+        with self._database.read() as connection:
+            return spaces.lineage(connection)
+
+    def space_of(self, model_id: int) -> Space:
+        """See `Index.space_of`."""
+        with self._database.read() as connection:
+            return spaces.of_model(connection, model_id)
+
     def content_hash(self, collection: str, uri: str) -> str | None:
         """See `Index.content_hash`."""
         with self._database.read() as connection:
@@ -248,11 +135,74 @@ class SqliteIndex:
         """See `Index.activate`."""
         with self._database.write() as connection:
             models.activate(connection, model_id)
+        self._sweep()
+
+    def way_back(self) -> int:
+        """See `Index.way_back`."""
+        with self._database.read() as connection:
+            return models.way_back(connection)
 
     def roll_back(self) -> int:
         """See `Index.roll_back`."""
         with self._database.write() as connection:
-            return models.roll_back(connection)
+            parent = models.roll_back(connection)
+        self._sweep()
+        return parent
+
+    # --- trained encoders ---------------------------------------------------------------------------------------------
+
+    def begin_encoder(self, fingerprint: str, dimension: int, recipe: Mapping[str, Any]) -> int:
+        """See `Index.begin_encoder`."""
+        with self._database.write() as connection:
+            model_id = encoders.begin(connection, fingerprint, dimension, recipe)
+        self._sweep()
+        return model_id
+
+    def save_file(self, model_id: int, name: str, content: Iterable[bytes]) -> None:
+        """See `Index.save_file`."""
+        for number, part in enumerate(content):
+            with self._database.write() as connection:
+                encoders.put_part(connection, model_id, name, number, part)
+
+    def read_file(self, model_id: int, name: str) -> Iterator[bytes]:
+        """See `Index.read_file`."""
+        for number in count():
+            with self._database.read() as connection:
+                part = encoders.part(connection, model_id, name, number)
+            if part is None:
+                return
+            yield part
+
+    def lacking(self, space: Space, limit: int, after: int = 0) -> list[StoredChunk]:
+        """See `Index.lacking`."""
+        with self._database.read() as connection:
+            return encoders.lacking(connection, space, after, limit)
+
+    def put_vectors(self, space: Space, vectors: Mapping[int, FloatArray]) -> int:
+        """See `Index.put_vectors`."""
+        with self._database.write() as connection:
+            return encoders.put_vectors(connection, space, vectors)
+
+    def complete_encoder(
+        self, model_id: int, scores: Mapping[str, Any], calibration: Calibration | None = None
+    ) -> None:
+        """See `Index.complete_encoder`."""
+        with self._database.write() as connection:
+            encoders.complete(connection, model_id, scores, calibration)
+
+    def discard_encoder(self, model_id: int) -> None:
+        """See `Index.discard_encoder`."""
+        with self._database.write() as connection:
+            encoders.discard(connection, model_id)
+        self._sweep()
+
+    def _sweep(self) -> None:
+        """Erase what nobody can go back to any more, in short transactions; what is left over goes the next time."""
+        more = True
+        with suppress(StoreBusyError, StoreFullError):  # the switch itself is done
+            while more:
+                with self._database.write() as connection:
+                    more = encoders.sweep(connection)
 
     def models(self) -> list[ModelRecord]:
         """See `Index.models`."""
@@ -272,7 +222,9 @@ class SqliteIndex:
     def conclude_run(self, run_id: int, conclusion: Conclusion) -> int | None:
         """See `Index.conclude_run`."""
         with self._database.write() as connection:
-            return runs.conclude(connection, run_id, conclusion)
+            promoted = runs.conclude(connection, run_id, conclusion)
+        self._sweep()
+        return promoted
 
     def runs(self) -> list[RunRecord]:
         """See `Index.runs`."""

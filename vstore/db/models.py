@@ -19,10 +19,10 @@ import numpy as np
 from vstore import config
 from vstore.adapter import Adapter
 from vstore.calibration import Calibration
-from vstore.db import spaces
+from vstore.db import encoders, spaces
 from vstore.db.clock import now, to_datetime
 from vstore.db.connection import run
-from vstore.errors import InputError, ModelDamagedError, NotFoundError, SpaceMismatchError
+from vstore.errors import InputError, ModelDamagedError, NotFoundError
 from vstore.types import ModelRecord
 
 _STEP = np.dtype("<f8")
@@ -65,31 +65,43 @@ def activate(connection: apsw.Connection, model_id: int) -> None:
 
 def roll_back(connection: apsw.Connection) -> int:
     """Let the nearest ancestor of the active model that can serve do so; see `Index.roll_back`."""
+    parent = way_back(connection)
+    _point_to(connection, parent, "rolled back")
+    return parent
+
+
+def way_back(connection: apsw.Connection) -> int:
+    """The nearest ancestor of the active model whose weights and vectors are kept; see `Index.way_back`."""
     sql = (
         "WITH RECURSIVE line (id, depth) AS (SELECT m.parent, 1 FROM active AS a JOIN models AS m ON m.id = a.model "
         "UNION ALL SELECT m.parent, depth + 1 FROM line JOIN models AS m ON m.id = line.id) "
         "SELECT m.id FROM line JOIN models AS m ON m.id = line.id "
-        "WHERE m.kind = 'base' OR m.weights IS NOT NULL ORDER BY depth LIMIT 1"
+        "WHERE (m.kind = 'base' OR m.weights IS NOT NULL) "
+        "AND EXISTS (SELECT 1 FROM sqlite_schema WHERE name = 'vectors_g' || m.space) ORDER BY depth LIMIT 1"
     )
     rows = run(connection, sql)
     if not rows:
-        raise NotFoundError("there is nothing to roll back: the base model serves searches alone")
-    ((parent,),) = rows
-    _point_to(connection, parent, "rolled back")
-    return int(parent)
+        refined = run(
+            connection, "SELECT 1 FROM active AS a JOIN models AS m ON m.id = a.model AND m.parent IS NOT NULL"
+        )
+        why = "what served before is not kept any more" if refined else "the base model serves searches alone"
+        raise NotFoundError(f"there is nothing to roll back: {why}")
+    return int(rows[0][0])
 
 
 def _point_to(connection: apsw.Connection, model_id: int, was: str) -> None:
     """Move the pointer; the model it leaves gets the status `was`."""
-    space = spaces.active(connection)
-    rows = run(connection, "SELECT kind, space FROM models WHERE id = ?", (model_id,))
-    if not rows or space is None:
-        raise NotFoundError(f"there is no model {model_id}; see those there are with: vstore refine history")
-    kind, number = rows[0]
-    if number != space.number:
-        raise SpaceMismatchError(f"model {model_id} is for other vectors than those that searches use now")
+    space, to = spaces.active(connection), spaces.of_model(connection, model_id)
+    ((kind, status),) = run(connection, "SELECT kind, status FROM models WHERE id = ?", (model_id,))
+    if status in ("building", "discarded") and kind == "base":
+        raise NotFoundError(f"model {model_id} is {status}; only what is complete can serve")
     if kind == "adapter":
         load(connection, model_id)  # a damaged one must not serve
+    if space is None or space.number != to.number:
+        encoders.require_complete(connection, model_id)
+        # The model that it replaces may have come after the one it was made from.
+        first = "id = ? AND kind = 'base' AND status = 'candidate'"
+        run(connection, f"UPDATE models SET parent = (SELECT model FROM active) WHERE {first}", (model_id,))
     run(connection, "UPDATE models SET status = ? WHERE id = (SELECT model FROM active)", (was,))
     run(connection, "UPDATE models SET status = 'active' WHERE id = ?", (model_id,))
     run(connection, "UPDATE active SET model = ?", (model_id,))

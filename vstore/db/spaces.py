@@ -1,4 +1,4 @@
-"""Embedding spaces, and which one is active."""
+"""Embedding spaces, which one is active, and from which others it came."""
 
 from __future__ import annotations
 
@@ -12,20 +12,42 @@ from vstore.calibration import Calibration, Scale
 from vstore.db import vectors
 from vstore.db.clock import now
 from vstore.db.connection import run
+from vstore.errors import NotFoundError
 from vstore.types import Space
+
+# A trained encoder is the base model of a space that has a parent. The same one may have been trained twice.
+_ENCODER = (
+    "(SELECT b.id FROM models AS b WHERE b.space = s.number AND b.kind = 'base' AND b.parent IS NOT NULL "
+    "ORDER BY (SELECT count(*) FROM model_files WHERE model = b.id) DESC, b.id DESC LIMIT 1)"
+)
+_SPACES = (
+    "SELECT s.number, s.fingerprint, s.dimension, m.name, coalesce(m.calibration, s.calibration), "
+    f"{_ENCODER} FROM models AS m JOIN spaces AS s ON s.number = m.space "
+)
 
 
 def active(connection: apsw.Connection) -> Space | None:
     """The space that searches and writes use, or None before the first document."""
-    rows = run(
-        connection,
-        "SELECT s.number, s.fingerprint, s.dimension, m.name, coalesce(m.calibration, s.calibration) FROM active AS a "
-        "JOIN models AS m ON m.id = a.model JOIN spaces AS s ON s.number = m.space",
-    )
+    rows = run(connection, f"{_SPACES} JOIN active AS a ON a.model = m.id")
+    return _space(*rows[0]) if rows else None
+
+
+def of_model(connection: apsw.Connection, model_id: int) -> Space:
+    """See `Index.space_of`."""
+    rows = run(connection, f"{_SPACES} WHERE m.id = ?", (model_id,))
     if not rows:
-        return None
-    number, fingerprint, dimension, model, calibration = rows[0]
-    return Space(number, fingerprint, dimension, model, _calibration(json.loads(calibration)) if calibration else None)
+        raise NotFoundError(f"there is no model {model_id}; see those there are with: vstore refine history")
+    return _space(*rows[0])
+
+
+def lineage(connection: apsw.Connection) -> list[Space]:
+    """See `Index.lineage`."""
+    line = (
+        "WITH RECURSIVE line (id) AS (SELECT model FROM active UNION "
+        "SELECT m.parent FROM line JOIN models AS m ON m.id = line.id WHERE m.parent IS NOT NULL) "
+    )
+    rows = run(connection, f"{line} {_SPACES} WHERE m.id IN (SELECT id FROM line) ORDER BY m.id DESC")
+    return list({row[0]: _space(*row) for row in rows}.values())
 
 
 def own_calibration(connection: apsw.Connection, space: Space) -> Calibration | None:
@@ -57,6 +79,12 @@ def open_first(
 def to_json(calibration: Calibration | None) -> str | None:
     """A calibration as the file keeps it."""
     return json.dumps(asdict(calibration)) if calibration else None
+
+
+def _space(*row: Any) -> Space:
+    number, fingerprint, dimension, model, calibration, encoder = row
+    fitted = _calibration(json.loads(calibration)) if calibration else None
+    return Space(number, fingerprint, dimension, model, fitted, encoder)
 
 
 def _calibration(fields: dict[str, Any]) -> Calibration:

@@ -29,11 +29,11 @@ _SHORTEST, _LONGEST = float(np.finfo(np.float32).tiny), float(np.finfo(np.float3
 
 
 def create_tables(connection: apsw.Connection, number: int) -> None:
-    """Make the pair of tables of a new space."""
+    """Make the pair of tables of a space, unless they are there."""
     for table, column in (("vectors", "vector BLOB NOT NULL, crc32 INTEGER NOT NULL"), ("codes", "code BLOB NOT NULL")):
         run(
             connection,
-            f"CREATE TABLE {table}_g{number} ("
+            f"CREATE TABLE IF NOT EXISTS {table}_g{number} ("
             f"chunk_id INTEGER PRIMARY KEY REFERENCES chunks (id) ON DELETE CASCADE, {column}) STRICT",
         )
 
@@ -51,6 +51,23 @@ def put(connection: apsw.Connection, space: Space, chunk_id: int, vector: FloatA
         f"INSERT INTO codes_g{space.number} (chunk_id, code) VALUES (?, ?)",
         (chunk_id, sign_code(vector)),
     )
+
+
+def have_tables(connection: apsw.Connection, number: int) -> bool:
+    """Whether the vectors of a space are kept."""
+    return bool(run(connection, "SELECT 1 FROM sqlite_schema WHERE name = ?", (f"vectors_g{number}",)))
+
+
+def erase(connection: apsw.Connection, number: int) -> bool:
+    """Erase DROPPED_AT_ONCE vectors of a space with their codes, and the tables with the last ones; False then."""
+    some = f"SELECT chunk_id FROM vectors_g{number} ORDER BY chunk_id LIMIT {config.DROPPED_AT_ONCE}"
+    run(connection, f"DELETE FROM codes_g{number} WHERE chunk_id IN ({some})")
+    run(connection, f"DELETE FROM vectors_g{number} WHERE chunk_id IN ({some})")
+    if run(connection, some):
+        return True
+    for table in ("vectors", "codes"):
+        run(connection, f"DROP TABLE {table}_g{number}")
+    return False
 
 
 def get(connection: apsw.Connection, space: Space, chunk_id: int) -> FloatArray | None:

@@ -6,6 +6,7 @@ The layout is that of sentence-transformers 2 to 6: modules.json lists the stage
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from pathlib import Path, PurePosixPath
 from typing import Any
 
@@ -21,13 +22,13 @@ _LEGACY_POOLING = {"pooling_mode_cls_token": "cls", "pooling_mode_mean_tokens": 
 _PIPELINES = (("Transformer", "Pooling"), ("Transformer", "Pooling", "Normalize"))
 
 
-def open_folder(folder: Path) -> LocalModel:
-    """Check a folder and hash its weights and tokenizer.
+def open_folder(folder: Path, hashes: Mapping[str, str] | None = None) -> LocalModel:
+    """Check a folder and hash its weights and tokenizer, unless `hashes` has their sha256 by name.
 
     Vectors are always normalised, with or without a Normalize stage. Raises ModelError when the model cannot be run
     faithfully, ModelDamagedError when files are missing or make no sense.
     """
-    folder = expanded(folder)
+    folder, hashes = expanded(folder), hashes or {}
     transformer, pooling = _stages(folder)
     architecture = read_architecture(transformer / CONFIG)
     weights, tokenizer = transformer / WEIGHTS, transformer / TOKENIZER
@@ -41,9 +42,9 @@ def open_folder(folder: Path) -> LocalModel:
     return LocalModel(
         name=str(folder),
         weights=weights,
-        weights_sha256=sha256_of(weights),
+        weights_sha256=hashes.get(WEIGHTS) or sha256_of(weights),
         tokenizer=tokenizer,
-        tokenizer_sha256=sha256_of(tokenizer),
+        tokenizer_sha256=hashes.get(TOKENIZER) or sha256_of(tokenizer),
         recipe=recipe,
         architecture=architecture,
     )

@@ -38,7 +38,7 @@ class OnnxEmbedder:
         self.dimension = model.architecture.hidden
         self.fingerprint = model.fingerprint
         self.max_tokens = model.recipe.max_tokens
-        self._model = model
+        self.model = model
         self._threads = min(threads or available_cores(), available_cores())
         self._lock = threading.Lock()
         self._session: onnxruntime.InferenceSession | None = None
@@ -48,18 +48,18 @@ class OnnxEmbedder:
     @cached_property
     def tokenizer(self) -> Tokenizer:
         """A tokenizer without truncation or padding, for cutting texts to `max_tokens`."""
-        return _load_tokenizer(self._model)
+        return _load_tokenizer(self.model)
 
     def embed_documents(self, texts: list[str]) -> FloatArray:
         """Embed passages: float32, shape (len(texts), dimension), rows of length 1.
 
         What lies beyond `max_tokens` tokens is not read. Raises ModelDamagedError when the weights make no sense.
         """
-        return self._embed(self._model.recipe.document_prefix, texts)
+        return self._embed(self.model.recipe.document_prefix, texts)
 
     def embed_queries(self, texts: list[str]) -> FloatArray:
         """Embed queries, with the model's instruction in front: float32, shape (len(texts), dimension)."""
-        return self._embed(self._model.recipe.query_prefix, texts)
+        return self._embed(self.model.recipe.query_prefix, texts)
 
     def _embed(self, prefix: str, texts: list[str]) -> FloatArray:
         pooled = np.empty((len(texts), self.dimension), dtype=np.float32)
@@ -82,7 +82,7 @@ class OnnxEmbedder:
     def _ready_session(self) -> onnxruntime.InferenceSession:
         with self._lock:
             if self._session is None:
-                self._session = _create_session(self._model, self._threads)
+                self._session = _create_session(self.model, self._threads)
             return self._session
 
 

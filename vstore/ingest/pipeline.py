@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from vstore import config
-from vstore.errors import InputError
+from vstore.errors import InputError, SpaceMismatchError
 from vstore.ingest.ahead import ahead
 from vstore.ingest.chunk import Chunker
 from vstore.ingest.read import read_file, source_hash
@@ -90,7 +90,7 @@ def add_files(
     progress(tally.progress())
     with index.bulk():
         for window in _windows(ahead(_cut(index, documents, model, tally))):
-            _write(index, model(), window, tally, progress)
+            _write(index, model, window, tally, progress)
     tally.bytes_passed = tally.bytes_total
     progress(tally.progress())
     return tally.report()
@@ -100,7 +100,7 @@ def add_document(index: Index, model: Callable[[], Model], document: Document) -
     """Ingest one document that was read already. Raises InputError when it cannot be stored."""
     tally = Tally()
     for cut in _cut(index, [document], model, tally):
-        _write(index, model(), [cut], tally, lambda _: None)
+        _write(index, model, [cut], tally, lambda _: None)
     if tally.skipped:
         raise InputError(tally.skipped[0].reason)
     return tally.report()
@@ -168,8 +168,21 @@ def _windows(cut: Iterable[Cut]) -> Iterator[list[Cut]]:
         yield window
 
 
-def _write(index: Index, model: Model, window: list[Cut], tally: Tally, progress: Callable[[Progress], None]) -> None:
-    """Embed what no stored vector covers, each text once, and write document by document."""
+def _write(
+    index: Index, model: Callable[[], Model], window: list[Cut], tally: Tally, progress: Callable[[Progress], None]
+) -> None:
+    """Embed and write; what was embedded just before the store switched to another model, again by that one."""
+    left = list(window)
+    try:
+        _embed_and_write(index, model(), left, tally, progress)
+    except SpaceMismatchError:
+        _embed_and_write(index, model(), left, tally, progress)
+
+
+def _embed_and_write(
+    index: Index, model: Model, window: list[Cut], tally: Tally, progress: Callable[[Progress], None]
+) -> None:
+    """Embed what no stored vector covers, each text once, and write document by document, each leaving the window."""
     texts: dict[str, str] = {}
     for document, chunks in window:
         known = index.embedded_chunks(document.collection, document.uri)
@@ -185,12 +198,14 @@ def _write(index: Index, model: Model, window: list[Cut], tally: Tally, progress
         tally.embedded += len(part)
         tally.chars_done = min(tally.chars_done + sum(len(texts[key]) for key in part), chars_after)
         progress(tally.progress())
-    for document, chunks in window:
+    while window:
+        document, chunks = window[0]
         try:
             outcome = index.write(document, chunks, vectors, model.space)
         except InputError as error:
             tally.skipped.append(Skipped(Path(document.uri), str(error)))
         else:
             tally.outcomes[outcome] += 1
+        del window[0]
     tally.chars_done = chars_after
     progress(tally.progress())

@@ -1,0 +1,160 @@
+"""`SqliteSnapshot`: the `Snapshot` protocol over one read transaction."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from copy import copy
+from dataclasses import replace
+from functools import cached_property
+from typing import TYPE_CHECKING
+
+import apsw
+
+from vstore.calibration import Calibration
+from vstore.db import (
+    bm25,
+    documents,
+    feedback,
+    history,
+    lexical,
+    models,
+    phrases,
+    spaces,
+    statistics,
+    terms,
+    vectors,
+)
+from vstore.db.analysis import tokenizer
+from vstore.judgements import Judgement
+from vstore.searches import LoggedQuery
+from vstore.types import (
+    Background,
+    PastQuery,
+    Ranking,
+    Scope,
+    Space,
+    Statistics,
+    StoredChunk,
+    StoredDocument,
+    Term,
+)
+
+if TYPE_CHECKING:
+    from vstore.adapter import Adapter
+    from vstore.types import FloatArray
+
+
+class SqliteSnapshot:
+    """`Snapshot` over one read transaction."""
+
+    def __init__(self, connection: apsw.Connection, adapters: models.ActiveAdapter) -> None:
+        self._connection = connection
+        self._adapters = adapters
+        self._samples: dict[Scope, FloatArray] = {}
+        self._tokenize = tokenizer(connection)
+        self.space = spaces.active(connection)
+        self.chunk_count, _ = bm25.totals(connection)
+        self._holding: dict[tuple[tuple[str, ...], Scope], tuple[int, ...]] = {}
+
+    @cached_property
+    def adapter(self) -> Adapter | None:
+        """See `Snapshot.adapter`."""
+        return self._adapters.read(self._connection)
+
+    def serving(
+        self, adapter: Adapter | None, calibration: Calibration | None = None, space: Space | None = None
+    ) -> SqliteSnapshot:
+        """See `Snapshot.serving`."""
+        other = copy(self)
+        other.adapter = adapter
+        if space is not None:
+            other.space, other._samples = space, {}
+        if other.space is not None:
+            own = spaces.own_calibration(self._connection, other.space)
+            other.space = replace(other.space, calibration=calibration or own)
+        return other
+
+    def terms(self, text: str) -> tuple[Term, ...]:
+        """See `Snapshot.terms`."""
+        return lexical.terms(self._connection, self._tokenize, text)
+
+    def lexical(self, terms: Sequence[Term], scope: Scope, limit: int) -> Ranking:
+        """See `Snapshot.lexical`."""
+        return lexical.rank(self._connection, terms, scope, limit)
+
+    def holding(self, phrases_: Sequence[str], scope: Scope) -> tuple[int, ...]:
+        """See `Snapshot.holding`. Each answer is kept, for it takes reading chunks, and `why` asks again and again."""
+        key = (tuple(phrases_), scope)
+        if key not in self._holding:
+            self._holding[key] = phrases.holding(self._connection, self._tokenize, phrases_, scope)
+        return self._holding[key]
+
+    def dense(self, vector: FloatArray, scope: Scope, limit: int) -> Ranking:
+        """See `Snapshot.dense`."""
+        if self.space is None:
+            return Ranking("dense")
+        return vectors.rank(self._connection, self.space, vector, scope, limit)
+
+    def bm25(self, terms: Sequence[Term], chunk_ids: Sequence[int]) -> dict[int, float]:
+        """See `Snapshot.bm25`."""
+        return bm25.score(self._connection, lexical.searched(terms), chunk_ids)
+
+    def cosines(self, vector: FloatArray, chunk_ids: Sequence[int]) -> dict[int, float]:
+        """See `Snapshot.cosines`."""
+        return vectors.cosines(self._connection, self.space, vector, chunk_ids) if self.space else {}
+
+    def background(self, vector: FloatArray, scope: Scope) -> Background | None:
+        """See `Snapshot.background`."""
+        if self.space is None:
+            return None
+        if scope not in self._samples:  # asked again when the adapter has moved the query
+            self._samples[scope] = vectors.sample(self._connection, self.space, scope)
+        return vectors.background(self._samples[scope], vector)
+
+    def chunks(self, chunk_ids: Sequence[int]) -> dict[int, StoredChunk]:
+        """See `Snapshot.chunks`."""
+        return documents.chunks(self._connection, chunk_ids)
+
+    def chunk_ids(self, document_id: int) -> tuple[int, ...]:
+        """See `Snapshot.chunk_ids`."""
+        return documents.chunk_ids(self._connection, document_id)
+
+    def neighbours(self, chunk_ids: Sequence[int], reach: int) -> dict[int, StoredChunk]:
+        """See `Snapshot.neighbours`."""
+        return documents.neighbours(self._connection, chunk_ids, reach)
+
+    def vectors(self, chunk_ids: Sequence[int]) -> dict[int, FloatArray]:
+        """See `Snapshot.vectors`."""
+        return vectors.get_many(self._connection, self.space, chunk_ids) if self.space else {}
+
+    def matched(self, terms_: Sequence[Term], chunk_ids: Sequence[int]) -> dict[int, tuple[str, ...]]:
+        """See `Snapshot.matched`."""
+        return terms.matched(self._connection, terms_, chunk_ids)
+
+    def answered(self, chunk_ids: Sequence[int], text: str) -> dict[int, int]:
+        """See `Snapshot.answered`."""
+        return history.answered(self._connection, chunk_ids, text)
+
+    def past_queries(self, vector: FloatArray, text: str, scope: Scope) -> list[PastQuery]:
+        """See `Snapshot.past_queries`."""
+        return history.past_queries(self._connection, self.space, vector, text, scope) if self.space else []
+
+    def logged_queries(self) -> list[LoggedQuery]:
+        """See `Snapshot.logged_queries`."""
+        return history.logged_queries(self._connection)
+
+    def judgements(self) -> list[Judgement]:
+        """See `Snapshot.judgements`."""
+        return feedback.judgements(self._connection)
+
+    def documents(self, scope: Scope, limit: int) -> list[StoredDocument]:
+        """See `Snapshot.documents`."""
+        return documents.find(self._connection, scope, limit)
+
+    def text(self, document_id: int) -> str | None:
+        """See `Snapshot.text`."""
+        return documents.text(self._connection, document_id)
+
+    def statistics(self) -> Statistics:
+        """See `Snapshot.statistics`."""
+        return statistics.collect(self._connection, self.space)
