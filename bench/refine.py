@@ -226,11 +226,13 @@ def gate(bench: Bench, seeds: int) -> list[dict[str, Any]]:
 def decided(bench: Bench, divided: Split, seed: int, kind: str) -> tuple[Decision, Candidate | None]:
     """A night's decision about a candidate, and the candidate; None where a night would not even train one."""
     lessons, unseen = (bench.lessons_of(side) for side in (divided.train, divided.held_out))  # type: ignore[arg-type]
-    material = Material(bench.store.index, bench.embedder, lessons, seed, time.monotonic() + 3600.0)
+    material = Material(
+        bench.store.index, bench.embedder, lessons, seed, time.monotonic() + 3600.0, bench.store.path.parent
+    )
     candidate = sabotaged(kind, bench, material, seed)
     serving = System(bench.embedder, lambda snapshot: snapshot)
     compared = compare(bench.store.index, serving, candidate.system, divided.held_out[:PROBES])
-    evidence = weigh(bench.store.index, candidate, [*lessons.values()], [*unseen.values()], compared)
+    evidence = weigh(bench.store.index, candidate, lessons, unseen, compared)
     return decide(evidence), candidate
 
 

@@ -5,14 +5,16 @@ What serves is not touched before the last step, which is one transaction; a run
 
 from __future__ import annotations
 
+import hashlib
 import time
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from vstore import config
+from vstore import config, settings
 from vstore.errors import InputError, RefinementOvertakenError
+from vstore.ingest.backfill import caught_up
 from vstore.refine.adapter import Lesson, divergences
 from vstore.refine.decide import Decision, Evidence, decide
 from vstore.refine.evaluate import Compared, System, compare, summary
@@ -25,7 +27,7 @@ from vstore.refine.signals import read_queries
 from vstore.refine.trainers import Candidate, Material, trainer
 from vstore.runs import Conclusion, Learned, RunRecord, SeenQuery
 from vstore.searches import LoggedQuery
-from vstore.storage import Index
+from vstore.storage import Index, Snapshot
 from vstore.store import Store
 
 
@@ -70,11 +72,37 @@ def run(
 def _run(store: Store, asked: Configuration, progress: Callable[[str], None]) -> RunRecord:
     queries, notes = plausible(gathered(store, read_queries(asked.queries) if asked.queries else ()))
     with lease(store.index, asdict(asked)) as number:
-        try:
-            store.index.conclude_run(number, _night(store, asked, split(queries), notes, progress))
-        except RefinementOvertakenError as error:
-            store.index.conclude_run(number, Conclusion("kept", f"kept what serves: {error}"))
+        _end(store.index, number, _night(store, asked, split(queries), notes, progress))
     return next(record for record in store.index.runs() if record.id == number)
+
+
+@dataclass(frozen=True, slots=True)
+class _Night:
+    """What came of a night: how it is to be concluded, its candidates, and the one that is to serve, if any."""
+
+    conclusion: Conclusion
+    candidates: Sequence[Candidate] = ()
+    chosen: Candidate | None = None
+
+
+def _end(index: Index, number: int, night: _Night) -> None:
+    """Conclude the run, and with it the switch; then let every candidate clear away what it left."""
+    chosen = night.chosen
+
+    def conclude() -> bool:
+        index.conclude_run(number, night.conclusion)
+        return True
+
+    try:
+        if chosen is not None and isinstance(chosen.promoted, int):
+            caught_up(index, chosen.promoted, chosen.system.embedder, conclude)
+        else:
+            conclude()
+    except RefinementOvertakenError as error:
+        index.conclude_run(number, Conclusion("kept", f"kept what serves: {error}"))
+        chosen = None
+    for candidate in night.candidates:
+        candidate.done(candidate is chosen)
 
 
 def gathered(store: Store, further: Iterable[LoggedQuery] = ()) -> tuple[AskedQuery, ...]:
@@ -124,8 +152,8 @@ def mined(store: Store, queries: str | Path | None = None) -> list[Disagreement]
 
 def _night(
     store: Store, asked: Configuration, divided: Split, notes: Sequence[str], progress: Callable[[str], None]
-) -> Conclusion:
-    """All the work, and what came of it; nothing of it is in force yet."""
+) -> _Night:
+    """All the work; nothing of it is in force yet."""
     began = time.monotonic()
 
     def until(share: float) -> float:
@@ -134,45 +162,43 @@ def _night(
     train, held_out = divided.train[: config.MAX_TAUGHT], divided.held_out[: config.MAX_COMPARED]
     report: dict[str, Any] = {"queries": len(divided.train) + len(divided.held_out), "notes": list(notes)}
     if lacking := _lacking(len(train), len(held_out), "searches add to them"):
-        return Conclusion("kept", lacking, report)
+        return _Night(Conclusion("kept", lacking, report))
     index, embedder, over = store.index, store.embedder(), _active(store.index)
     progress(f"asking {len(train)} queries to learn from and {len(held_out)} to judge by")
     lessons = taught(index, embedder, train, deadline=until(config.TEACHING_SHARE))
     unseen = taught(index, embedder, held_out, deadline=until(config.TRAINING_SHARE))
+    report |= {"learned_from": len(lessons), "held_out": len(unseen)}
     if lacking := _lacking(len(lessons), len(unseen), "the others found nothing, or there was no time to ask them"):
-        return Conclusion("kept", lacking, report)
+        return _Night(Conclusion("kept", lacking, report))
     progress(f"training the {asked.trainer} with {len(lessons)} lessons")
-    material = Material(index, embedder, lessons, asked.seed, until(config.TRAINING_SHARE))
-    candidates = trainer(asked.trainer)(material)
+    deadline = until(config.TRAINING_SHARE)
+    candidates = trainer(asked.trainer)(Material(index, embedder, lessons, asked.seed, deadline, _workplace(store)))
+    if not candidates:
+        return _Night(Conclusion("kept", "kept what serves: training needs more time; the next run goes on", report))
     progress("comparing it with what serves now")
     shown = [query for query in held_out if query.judgements]
     shown += [query for query in held_out if not query.judgements][: config.MAX_SHOWN]
     for candidate in candidates:
-        serving = System(embedder, lambda snapshot: snapshot)
-        compared = compare(index, serving, candidate.system, shown, deadline=until(1.0))
-        evidence = weigh(index, candidate, [*lessons.values()], [*unseen.values()], compared)
+        compared = compare(index, System(embedder, _as_it_is), candidate.system, shown, deadline=until(1.0))
+        evidence = weigh(index, candidate, lessons, unseen, compared)
         decision = decide(evidence)
         if decision.promote:
             break
     report |= {
-        "learned_from": len(lessons),
-        "held_out": len(unseen),
         "recipe": dict(candidate.recipe),
         "checks": [check.to_dict() for check in decision.checks],
         "comparison": summary(compared),
         "seconds": round(time.monotonic() - began, 1),
     }
-    for each in candidates:
-        if each is not candidate or not decision.promote:
-            each.discard()
-    return _concluded(decision, candidate, report, _seen(compared, unseen, evidence), over)
+    conclusion = _concluded(decision, candidate, report, _seen(compared, unseen, evidence), over)
+    return _Night(conclusion, candidates, candidate if decision.promote else None)
 
 
 def weigh(
     index: Index,
     candidate: Candidate,
-    lessons: Sequence[Lesson],
-    unseen: Sequence[Lesson],
+    lessons: Mapping[AskedQuery, Lesson],
+    unseen: Mapping[AskedQuery, Lesson],
     compared: Sequence[Compared],
 ) -> Evidence:
     """All that is known of a candidate; `lessons` are those it was trained with, `unseen` those of held-out queries."""
@@ -181,10 +207,10 @@ def weigh(
     active = next((model for model in index.models() if model.active), None)
     measured = candidate.foundation or candidate
     return Evidence(
-        taught_base=divergences(lessons, None),
+        taught_base=divergences([*lessons.values()], None),
         taught_candidate=measured.divergences(lessons),
-        base=divergences(unseen, None),
-        serving=divergences(unseen, serving),
+        base=divergences([*unseen.values()], None),
+        serving=divergences([*unseen.values()], serving),
         candidate=measured.divergences(unseen),
         halfway=measured.halfway(unseen) if measured.halfway else None,
         may_not_lose=candidate.foundation is not None or bool(active and active.recipe.get("judged_lessons")),
@@ -212,6 +238,16 @@ def _concluded(
     if isinstance(promoted, Learned):
         promoted = replace(promoted, scores={"checks": report["checks"], "comparison": report["comparison"]})
     return Conclusion("promoted", decision.sentence, report, seen, promoted, over)
+
+
+def _as_it_is(snapshot: Snapshot) -> Snapshot:
+    return snapshot
+
+
+def _workplace(store: Store) -> Path:
+    """A folder for what a training leaves until it is decided on: one for each store and model."""
+    place = f"{store.path.resolve()}\n{store.embedder().fingerprint}"
+    return settings.load().models / "training" / hashlib.sha256(place.encode()).hexdigest()[:16]
 
 
 def _active(index: Index) -> int | None:

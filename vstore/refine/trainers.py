@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
 from vstore import config
@@ -24,21 +25,24 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
-    Measure = Callable[[Sequence[Lesson]], NDArray[np.float64]]
+    Lessons = Mapping[AskedQuery, Lesson]
+    Measure = Callable[[Lessons], NDArray[np.float64]]
 
 
 @dataclass(frozen=True, slots=True)
 class Material:
     """What a trainer may learn from: the queries of the training side of a split, each with its lesson.
 
-    `deadline` is a time of `time.monotonic()` by which it has to be done.
+    `deadline` is a time of `time.monotonic()` by which it has to be done. In the folder `workplace`, which may not be
+    there yet, it may leave what the next night goes on with.
     """
 
     index: Index
     embedder: Embedder
-    lessons: Mapping[AskedQuery, Lesson]
+    lessons: Lessons
     seed: int
     deadline: float
+    workplace: Path
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,8 +50,9 @@ class Candidate:
     """What was learned, before anybody knows whether it is any good.
 
     `divergences` are those of its ranking by meaning from the teacher's, by lesson, and `halfway` those at half its
-    step, None where a step cannot be halved. `promoted` is what serves if it is promoted, `discard` clears away what
-    is left of it if it is not. `foundation` is the candidate that this one adds judgements to, None for one without.
+    step, None where a step cannot be halved. `promoted` is what serves if it is promoted; `done` is told whether it
+    was, and clears away what is not needed any more. `foundation` is the candidate that this one adds judgements to,
+    None for one without.
     """
 
     system: System
@@ -56,11 +61,11 @@ class Candidate:
     divergences: Measure
     halfway: Measure | None = None
     foundation: Candidate | None = None
-    discard: Callable[[], None] = field(default=lambda: None)
+    done: Callable[[bool], None] = field(default=lambda _: None)
 
 
 class Trainer(Protocol):
-    """Makes candidates, those that dare most first. Raises TrainingError when training diverges."""
+    """Makes candidates, those that dare most first; none when there was no time. Raises TrainingError."""
 
     def __call__(self, material: Material) -> Sequence[Candidate]:
         """Learn from the material, and from nothing else."""
@@ -126,12 +131,19 @@ def of_adapter(
         system=System(embedder, lambda snapshot: snapshot.serving(adapter, calibration)),
         recipe=recipe,
         promoted=Learned(adapter, recipe, {}, calibration),
-        divergences=lambda lessons: divergences(lessons, adapter),
-        halfway=lambda lessons: divergences(lessons, half),
+        divergences=lambda lessons: divergences([*lessons.values()], adapter),
+        halfway=lambda lessons: divergences([*lessons.values()], half),
     )
 
 
-TRAINERS: dict[str, Trainer] = {"adapter": adapter}
+def encoder(material: Material) -> Sequence[Candidate]:
+    """The model itself, trained on mined examples; see `refine.reencode`."""
+    from vstore.refine import reencode  # here, because it needs what is above
+
+    return reencode.encoder(material)
+
+
+TRAINERS: dict[str, Trainer] = {"adapter": adapter, "encoder": encoder}
 
 
 def trainer(name: str) -> Trainer:
