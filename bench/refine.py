@@ -300,6 +300,76 @@ def sabotage_table(runs: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
     return rows
 
 
+# --- feedback ---------------------------------------------------------------------------------------------------------
+
+COUNTS: Final = (10, 30, 100, 300)  # judged queries given as feedback
+LOSS: Final = -0.01  # change of the fused NDCG@10 below which feedback did harm
+
+
+def feedback(bench: Bench, seeds: int) -> list[dict[str, Any]]:
+    """The judgements of N questions of the log, for every N that it has, and of all where the log is a split."""
+    runs = []
+    for seed in range(seeds):
+        log, reported = bench.split(seed)
+        order = np.random.default_rng([seed, 7]).permutation(len(log))
+        counts = [count for count in COUNTS if count <= len(log)]
+        for count in [*counts, *([] if bench.halves or seed else [len(log)])]:
+            judged = {log[place].id for place in order[:count]}
+            divided = split([bench.asked(question, judged=question.id in judged) for question in log])
+            runs.append(
+                {"collection": bench.name, "seed": seed, "judged": count, **night(bench, divided, reported, seed)}
+            )
+    return runs
+
+
+def night(bench: Bench, divided: Split, reported: Sequence[Question], seed: int) -> dict[str, Any]:
+    """A night as it is, with its decision, and what it is worth: nothing when it keeps what serves."""
+    lessons, unseen = (bench.lessons_of(side) for side in (divided.train, divided.held_out))  # type: ignore[arg-type]
+    deadline, workplace = time.monotonic() + 3600.0, bench.store.path.parent
+    material = Material(bench.store.index, bench.embedder, lessons, seed, deadline, workplace)
+    shown = [query for query in divided.held_out if query.judgements]
+    shown += [query for query in divided.held_out if not query.judgements][:PROBES]
+    serving = System(bench.embedder, lambda snapshot: snapshot)
+    for candidate in TRAINERS["adapter"](material):
+        compared = compare(bench.store.index, serving, candidate.system, shown)
+        decision = decide(weigh(bench.store.index, candidate, lessons, unseen, compared))
+        if decision.promote:
+            break
+    figures = {"promoted": decision.promote, "sentence": decision.sentence, "recipe": dict(candidate.recipe)}
+    return {**figures, **worth(bench.worth(candidate, reported))}
+
+
+def feedback_table(runs: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
+    """By collection and number of judged queries, what the decisions gain."""
+    rows = []
+    for name, count in dict.fromkeys((run["collection"], run["judged"]) for run in runs):
+        chosen = [run for run in runs if (run["collection"], run["judged"]) == (name, count)]
+        row: dict[str, Any] = {"collection": name, "judged": count, "runs": len(chosen)}
+        row["promoted"] = sum(run["promoted"] for run in chosen)
+        for leg in ("fused", "dense"):
+            gains = by_question(chosen, leg, gated=True)
+            row[leg] = fmean(before for before, _ in gains.values())
+            row[f"{leg} gain"] = fmean(gain for _, gain in gains.values())
+            row[f"{leg} interval"] = bootstrap_interval([gain for _, gain in gains.values()], seed=SEED)
+        row["worst seed"] = min(mean_gain(run) * run["promoted"] for run in chosen)
+        row["seeds that lose .01"] = sum(mean_gain(run) * run["promoted"] < LOSS for run in chosen)
+        rows.append(row)
+    return sorted(rows, key=lambda row: row["judged"])
+
+
+def feedback_report(runs: Sequence[dict[str, Any]]) -> None:
+    """The table, and for each number of judged queries the mean over the collections."""
+    rows = feedback_table(runs)
+    show(rows)
+    for count in COUNTS:
+        of_count = [row for row in rows if row["judged"] == count]
+        if of_count:
+            lost, total = sum(row["seeds that lose .01"] for row in of_count), sum(row["runs"] for row in of_count)
+            fused, dense = (fmean(row[f"{leg} gain"] for row in of_count) for leg in ("fused", "dense"))
+            print(f"{count} judged: {len(of_count)} collections, fused {fused:+.4f}, dense {dense:+.4f}; ", end="")
+            print(f"{lost} of {total} runs lose more than .01")
+
+
 # --- printing ---------------------------------------------------------------------------------------------------------
 
 
@@ -337,17 +407,18 @@ def main(arguments: list[str] | None = None) -> None:
         print(f"{folder.name}: {len(runs)} runs", file=sys.stderr, flush=True)
         if options.out:
             options.out.write_text(json.dumps({**provenance(), "runs": runs}) + "\n", encoding="utf-8")
-    report(options.part, runs)
+    REPORTS[options.part](runs)
 
 
-def report(part: str, runs: Sequence[dict[str, Any]]) -> None:
-    """The tables of a part."""
+def gate_report(runs: Sequence[dict[str, Any]]) -> None:
+    """What each collection gains, and which candidates were let through."""
     rows = gate_table(runs)
     show([*rows, macro(rows)])
     show(sabotage_table(runs))
 
 
-PARTS = {"gate": gate}
+PARTS = {"gate": gate, "feedback": feedback}
+REPORTS = {"gate": gate_report, "feedback": feedback_report}
 
 
 def _parser() -> argparse.ArgumentParser:
