@@ -30,6 +30,11 @@ class ForwardingEmbedder:
         return self._inner.name
 
     @property
+    def model(self) -> Any:
+        """The inner embedder's files, for training it on; None when it has none."""
+        return getattr(self._inner, "model", None)
+
+    @property
     def dimension(self) -> int:
         """Length of every vector."""
         return self._inner.dimension

@@ -370,6 +370,53 @@ def feedback_report(runs: Sequence[dict[str, Any]]) -> None:
             print(f"{lost} of {total} runs lose more than .01")
 
 
+# --- the encoder ------------------------------------------------------------------------------------------------------
+
+
+def encoder(bench: Bench, seeds: int) -> list[dict[str, Any]]:
+    """The model itself, trained on what was mined: without judgements, and with those of the whole log.
+
+    Smaller than by default, so that a CPU is done in half an hour: two negatives, and 128 tokens of each text.
+    """
+    from vstore.refine.encoder import EncoderRecipe
+    from vstore.refine.reencode import encoder as train
+
+    recipe = EncoderRecipe(negatives=2, max_tokens=128)
+    log, reported = bench.split(0)
+    runs = []
+    for judged in (False, True)[:seeds]:
+        started = time.monotonic()
+        divided = split([bench.asked(question, judged=judged) for question in log])
+        lessons, unseen = (bench.lessons_of(side) for side in (divided.train, divided.held_out))  # type: ignore[arg-type]
+        place = bench.store.path.parent / f"judged {judged}"
+        (candidate,) = train(Material(bench.store.index, bench.embedder, lessons, 0, started + 1e6, place), recipe)
+        seconds = time.monotonic() - started
+        shown = [query for query in divided.held_out if query.judgements] or list(divided.held_out[:PROBES])
+        compared = compare(
+            bench.store.index, System(bench.embedder, lambda snapshot: snapshot), candidate.system, shown
+        )
+        decision = decide(weigh(bench.store.index, candidate, lessons, unseen, compared))
+        figures = {check.name: check.figures for check in decision.checks}
+        run = {"collection": bench.name, "judged": len(log) if judged else 0, "seed": 0, "promoted": decision.promote}
+        run |= {"sentence": decision.sentence, "figures": figures, "recipe": dict(candidate.recipe), "seconds": seconds}
+        runs.append({**run, **worth(bench.worth(candidate, reported))})
+        candidate.done(False)
+    return runs
+
+
+def encoder_report(runs: Sequence[dict[str, Any]]) -> None:
+    """What each gains, whatever was decided, and the decision."""
+    rows = []
+    for run in runs:
+        row = {"collection": run["collection"], "judged": run["judged"], "examples": run["recipe"]["examples"]}
+        for leg in ("fused", "dense"):
+            gains = [gain for _, gain in run[leg].values()]
+            row |= {leg: fmean(before for before, _ in run[leg].values()), f"{leg} change": fmean(gains)}
+            row[f"{leg} interval"] = bootstrap_interval(gains, seed=SEED)
+        rows.append({**row, "minutes": round(run["seconds"] / 60), "decision": run["sentence"]})
+    show(rows)
+
+
 # --- printing ---------------------------------------------------------------------------------------------------------
 
 
@@ -417,8 +464,8 @@ def gate_report(runs: Sequence[dict[str, Any]]) -> None:
     show(sabotage_table(runs))
 
 
-PARTS = {"gate": gate, "feedback": feedback}
-REPORTS = {"gate": gate_report, "feedback": feedback_report}
+PARTS = {"gate": gate, "feedback": feedback, "encoder": encoder}
+REPORTS = {"gate": gate_report, "feedback": feedback_report, "encoder": encoder_report}
 
 
 def _parser() -> argparse.ArgumentParser:

@@ -18,7 +18,7 @@ from embed import tiny
 from refine.test_encoder import needs_torch
 from refine.world import COURTESY, TOPICS, TOY, fill, questions
 
-from vstore import Store, config
+from vstore import Store
 from vstore.errors import InputError
 from vstore.refine import encoder, loop
 from vstore.refine.decide import Decision
@@ -39,11 +39,9 @@ def make_base(folder: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 @pytest.fixture
 def path(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A store with documents and a log of questions, made with that model; batches small enough for the log."""
+    """A store with documents and a log of questions, made with that model."""
     monkeypatch.setenv("VSTORE_MODELS", str(tmp_path / "models"))
     monkeypatch.setenv("VSTORE_CONFIG", str(tmp_path / "none.toml"))
-    monkeypatch.setattr(config, "ENCODER_BATCH", 8)
-    monkeypatch.setattr(config, "ENCODER_LEARNING_RATE", 3e-3)
     base = make_base(tmp_path / "base", monkeypatch)
     with Store(tmp_path / "memory.db", str(base), metrics=False) as store:
         fill(store, 80)

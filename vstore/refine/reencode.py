@@ -34,17 +34,18 @@ from vstore.types import Embedder, Space
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
+    from vstore.refine.encoder import EncoderRecipe
     from vstore.refine.trainers import Lessons
 
 _PLAN = "plan.json"
 
 
-def encoder(material: Material) -> Sequence[Candidate]:
+def encoder(material: Material, recipe: EncoderRecipe | None = None) -> Sequence[Candidate]:
     """The model itself, trained on what was mined, with all chunks embedded anew; none when time ran out before.
 
     Raises MissingExtraError without torch, InputError for a model that vstore did not load itself.
     """
-    from vstore.refine.encoder import EncoderRecipe, train
+    from vstore.refine.encoder import EncoderRecipe, train  # here, because it needs torch
 
     base = getattr(material.embedder, "model", None)
     if base is None:
@@ -52,7 +53,7 @@ def encoder(material: Material) -> Sequence[Candidate]:
             f"only a model that vstore loads itself can be trained, not {type(material.embedder).__name__}; "
             "use the trainer adapter"
         )
-    recipe = EncoderRecipe()
+    recipe = recipe or EncoderRecipe()
     examples = _examples(material)
     if not examples and time.monotonic() >= material.deadline:
         return []
