@@ -222,6 +222,8 @@ GATE_JUDGED_P: Final = 0.05  # one-sided, of the paired randomisation test that 
 GATE_JUDGED_GAIN: Final = 0.002  # NDCG@10 that they must gain then; less is not worth a switch
 GATE_RESAMPLES: Final = 10_000  # sign flips; p = 0.05 is then known to 0.004
 MAX_TAUGHT: Final = 2_000  # queries learned from in one run, those asked most often first: as many as the log holds
+MADE_UP_WORDS: Final = 5  # of a made-up query: about what people type
+MADE_UP_QUERIES: Final = 400  # made-up queries of a run, at most; adapters need some 400 to gain
 MAX_COMPARED: Final = 1_000  # held-out queries a decision rests on; more would not change it
 MAX_SHOWN: Final = 100  # of those that nobody judged, searched both ways for the report
 TEACHING_SHARE: Final = 0.5  # of a run's time, in which queries are asked for lessons; then training has a quarter,

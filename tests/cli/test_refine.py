@@ -87,7 +87,13 @@ def test_a_night_prints_its_decision_and_what_it_does_on_stderr(toy_world: Path)
     assert (again.exit_code, again.stderr) == (0, "")
     record = json.loads(again.stdout)
     assert (record["status"], record["model"]) == ("kept", None)
-    assert record["configuration"] == {"trainer": "adapter", "budget_seconds": 600.0, "seed": 0, "queries": None}
+    assert record["configuration"] == {
+        "trainer": "adapter",
+        "budget_seconds": 600.0,
+        "seed": 0,
+        "queries": None,
+        "made_up": False,
+    }
 
 
 def test_status_shows_what_serves_what_there_is_and_what_was_decided(toy_world: Path) -> None:
@@ -130,8 +136,8 @@ def test_the_report_is_one_page_that_loads_nothing_and_shows_the_evidence(toy_wo
     assert "not refined yet" in run("report").stderr
     with Store(toy_world, ToyEmbedder()) as store:
         store.remember("<script>alert(1)</script> " + " ".join(COURTESY), uri="<b>", title="<i>Bad</i>")
-        for number, question in enumerate(questions(60)):
-            store.feedback(question, str(number))
+        for question in questions(120):
+            store.feedback(question, store.search(question, k=2)[1].chunk_id)  # some of these gain and some lose
     run("run")
     assert run("report", "-o", str(tmp_path / "night.html")).exit_code == 0
     page = (tmp_path / "night.html").read_text(encoding="utf-8")

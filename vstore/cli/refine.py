@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import os
 import re
@@ -50,10 +51,13 @@ def refine() -> None:
 @click.option("--budget", type=seconds, default=BUDGET, metavar="TIME", help="Such as 90s, 10m or 1h.")
 @click.option("--trainer", default="adapter", metavar="NAME", help="adapter (default) or encoder.")
 @click.option("--queries", metavar="FILE", help="Further queries, one a line or JSONL.")
+@click.option("--made-up", is_flag=True, help="Learn from queries made of the documents as well; real ones judge.")
 @click.option("--seed", type=int, default=0, metavar="N", help="Of what is drawn at random.")
 @json_option
 @pass_context
-def run(context: Context, budget: float, trainer: str, queries: str | None, seed: int, as_json: bool) -> None:
+def run(
+    context: Context, budget: float, trainer: str, queries: str | None, made_up: bool, seed: int, as_json: bool
+) -> None:
     """Learn, compare on held-out queries, and switch or keep what serves."""
     from vstore.refine import loop  # here, because it loads numpy
 
@@ -65,7 +69,8 @@ def run(context: Context, budget: float, trainer: str, queries: str | None, seed
             click.echo(printable(text), err=True)
 
     with context.store() as store:
-        record = loop.run(store, trainer=trainer, budget_seconds=budget, queries=queries, seed=seed, progress=say)
+        asked = loop.Configuration(trainer, budget, seed, queries, made_up)
+        record = loop.run(store, **dataclasses.asdict(asked), progress=say)
     _print_run(record, as_json)
 
 

@@ -15,6 +15,7 @@ from typing import Any
 from vstore import config, settings
 from vstore.errors import InputError, RefinementOvertakenError
 from vstore.ingest.backfill import caught_up
+from vstore.refine import corpus
 from vstore.refine.adapter import Lesson, divergences
 from vstore.refine.decide import Decision, Evidence, decide
 from vstore.refine.evaluate import Compared, System, compare, summary
@@ -33,12 +34,13 @@ from vstore.store import Store
 
 @dataclass(frozen=True, slots=True)
 class Configuration:
-    """What a run was asked to do; kept with its record. `queries` is a file of further queries."""
+    """What a run was asked to do, kept with its record: `queries` is a file, for the others see `run`."""
 
     trainer: str = "adapter"
     budget_seconds: float = config.REFINE_BUDGET_S
     seed: int = 0
     queries: str | None = None
+    made_up: bool = False
 
     def __post_init__(self) -> None:
         trainer(self.trainer)
@@ -52,17 +54,20 @@ def run(
     trainer: str = "adapter",
     budget_seconds: float = config.REFINE_BUDGET_S,
     queries: str | Path | None = None,
+    made_up: bool = False,
     seed: int = 0,
     progress: Callable[[str], None] = lambda _: None,
 ) -> RunRecord:
     """Learn from the store's queries, and switch only if held-out ones say so; the record of the run.
 
-    `trainer` is "adapter" or "encoder"; `queries` is a file of further queries (see `signals.read_queries`). The run
-    ends within about `budget_seconds`. Raises RefinementBusyError while another run is at work, ModelError without a
-    model, TrainingError when training diverges, InputError for a file or an option that cannot be used. Whatever is
-    raised, what served before serves on.
+    `trainer` is "adapter" or "encoder"; `queries` is a file of further queries (see `signals.read_queries`); `made_up`
+    adds queries made of the corpus to what is learned from (see `refine.corpus`), which real ones judge like the rest.
+    The run ends within about `budget_seconds`.
+
+    Raises RefinementBusyError while another run is at work, ModelError without a model, TrainingError when training
+    diverges, InputError for a file or an option that cannot be used. Whatever is raised, what served before serves on.
     """
-    asked = Configuration(trainer, budget_seconds, seed, str(queries) if queries else None)
+    asked = Configuration(trainer, budget_seconds, seed, str(queries) if queries else None, made_up)
     if isinstance(store, Store):
         return _run(store, asked, progress)
     with Store(store, create=False) as opened:
@@ -171,8 +176,14 @@ def _night(
     if lacking := _lacking(len(lessons), len(unseen), "the others found nothing, or there was no time to ask them"):
         return _Night(Conclusion("kept", lacking, report))
     progress(f"training the {asked.trainer} with {len(lessons)} lessons")
+    further: dict[AskedQuery, Lesson] = {}
+    if asked.made_up:
+        extra = corpus.made_up(index, divided, config.MADE_UP_QUERIES, seed=asked.seed)
+        further = taught(index, embedder, extra, deadline=until(config.TRAINING_SHARE))
+        report["made_up"] = len(further)
+    material = {**further, **lessons}
     deadline = until(config.TRAINING_SHARE)
-    candidates = trainer(asked.trainer)(Material(index, embedder, lessons, asked.seed, deadline, _workplace(store)))
+    candidates = trainer(asked.trainer)(Material(index, embedder, material, asked.seed, deadline, _workplace(store)))
     if not candidates:
         return _Night(Conclusion("kept", "kept what serves: training needs more time; the next run goes on", report))
     progress("comparing it with what serves now")
