@@ -2,7 +2,6 @@
 
     python bench/refine.py gate --data FOLDER --names all --seeds 5 --out gate.json
     python bench/refine.py feedback --data FOLDER --names all --seeds 5 --out feedback.json
-    python bench/refine.py cost --data FOLDER
     python bench/refine.py encoder --data FOLDER --names scifact
 
 `gate`: a log that nobody judged, as in bench/adapter.py: the train or dev split, of which each seed after the first
@@ -47,11 +46,11 @@ from vstore.filters import Filter, parse
 from vstore.judgements import Judgement
 from vstore.metrics import bootstrap_interval
 from vstore.refine.adapter import Lesson
-from vstore.refine.decide import Decision, decide
+from vstore.refine.decide import Decision
 from vstore.refine.evaluate import Compared, System, compare
-from vstore.refine.guard import Split, split
+from vstore.refine.guard import Split, distinct, split
 from vstore.refine.lessons import taught
-from vstore.refine.loop import weigh
+from vstore.refine.loop import weighed
 from vstore.refine.queries import AskedQuery
 from vstore.refine.trainers import TRAINERS, Candidate, Material, of_adapter
 from vstore.runs import Learned
@@ -118,7 +117,7 @@ class Bench:
             for number, uri in (self.documents[document],)
         )
 
-    def lessons_of(self, queries: Sequence[Asked]) -> dict[AskedQuery, Lesson]:
+    def lessons_of(self, queries: Sequence[AskedQuery]) -> dict[AskedQuery, Lesson]:
         """The lessons of these queries, each made once."""
         new = [query for query in queries if query.text not in self.lessons]
         made = {query.text: lesson for query, lesson in taught(self.store.index, self.embedder, new).items()}
@@ -217,23 +216,21 @@ def gate(bench: Bench, seeds: int) -> list[dict[str, Any]]:
                 "refused_by": None if decision.promote else decision.checks[-1].name,
                 "figures": {check.name: check.figures for check in decision.checks},
             }
-            if candidate is not None and (decision.promote or kind == GENUINE):
+            if decision.promote or kind == GENUINE:
                 run |= worth(bench.worth(candidate, reported))
             runs.append(run)
     return runs
 
 
-def decided(bench: Bench, divided: Split, seed: int, kind: str) -> tuple[Decision, Candidate | None]:
-    """A night's decision about a candidate, and the candidate; None where a night would not even train one."""
-    lessons, unseen = (bench.lessons_of(side) for side in (divided.train, divided.held_out))  # type: ignore[arg-type]
-    material = Material(
-        bench.store.index, bench.embedder, lessons, seed, time.monotonic() + 3600.0, bench.store.path.parent
-    )
-    candidate = sabotaged(kind, bench, material, seed)
-    serving = System(bench.embedder, lambda snapshot: snapshot)
-    compared = compare(bench.store.index, serving, candidate.system, divided.held_out[:PROBES])
-    evidence = weigh(bench.store.index, candidate, lessons, unseen, compared)
-    return decide(evidence), candidate
+def decided(bench: Bench, divided: Split, seed: int, kind: str) -> tuple[Decision, Candidate]:
+    """A night's decision about a candidate of this kind, and the candidate."""
+    lessons, unseen = (bench.lessons_of(distinct(side)) for side in (divided.train, divided.held_out))
+    deadline, workplace = time.monotonic() + 3600.0, bench.store.path.parent
+    material = Material(bench.store.index, bench.embedder, lessons, seed, deadline, workplace)
+    shown = divided.held_out[:PROBES]
+    candidates = [sabotaged(kind, bench, material, seed)]
+    (last,) = weighed(bench.store.index, bench.embedder, candidates, lessons, unseen, shown, deadline=deadline)
+    return last.decision, last.candidate
 
 
 def worth(compared: Sequence[Compared]) -> dict[str, Any]:
@@ -324,17 +321,15 @@ def feedback(bench: Bench, seeds: int) -> list[dict[str, Any]]:
 
 def night(bench: Bench, divided: Split, reported: Sequence[Question], seed: int) -> dict[str, Any]:
     """A night as it is, with its decision, and what it is worth: nothing when it keeps what serves."""
-    lessons, unseen = (bench.lessons_of(side) for side in (divided.train, divided.held_out))  # type: ignore[arg-type]
+    held_out = distinct(divided.held_out)
+    lessons, unseen = bench.lessons_of(distinct(divided.train)), bench.lessons_of(held_out)
     deadline, workplace = time.monotonic() + 3600.0, bench.store.path.parent
     material = Material(bench.store.index, bench.embedder, lessons, seed, deadline, workplace)
-    shown = [query for query in divided.held_out if query.judgements]
-    shown += [query for query in divided.held_out if not query.judgements][:PROBES]
-    serving = System(bench.embedder, lambda snapshot: snapshot)
-    for candidate in TRAINERS["adapter"](material):
-        compared = compare(bench.store.index, serving, candidate.system, shown)
-        decision = decide(weigh(bench.store.index, candidate, lessons, unseen, compared))
-        if decision.promote:
-            break
+    shown = [query for query in held_out if query.judgements]
+    shown += [query for query in held_out if not query.judgements][:PROBES]
+    candidates = TRAINERS["adapter"](material)
+    last = weighed(bench.store.index, bench.embedder, candidates, lessons, unseen, shown, deadline=deadline)[-1]
+    decision, candidate = last.decision, last.candidate
     figures = {"promoted": decision.promote, "sentence": decision.sentence, "recipe": dict(candidate.recipe)}
     return {**figures, **worth(bench.worth(candidate, reported))}
 
@@ -387,15 +382,15 @@ def encoder(bench: Bench, seeds: int) -> list[dict[str, Any]]:
     for judged in (False, True)[:seeds]:
         started = time.monotonic()
         divided = split([bench.asked(question, judged=judged) for question in log])
-        lessons, unseen = (bench.lessons_of(side) for side in (divided.train, divided.held_out))  # type: ignore[arg-type]
+        held_out = distinct(divided.held_out)
+        lessons, unseen = bench.lessons_of(distinct(divided.train)), bench.lessons_of(held_out)
         place = bench.store.path.parent / f"judged {judged}"
         (candidate,) = train(Material(bench.store.index, bench.embedder, lessons, 0, started + 1e6, place), recipe)
         seconds = time.monotonic() - started
-        shown = [query for query in divided.held_out if query.judgements] or list(divided.held_out[:PROBES])
-        compared = compare(
-            bench.store.index, System(bench.embedder, lambda snapshot: snapshot), candidate.system, shown
-        )
-        decision = decide(weigh(bench.store.index, candidate, lessons, unseen, compared))
+        shown = [query for query in held_out if query.judgements] or held_out[:PROBES]
+        arguments = (bench.store.index, bench.embedder, [candidate], lessons, unseen, shown)
+        (last,) = weighed(*arguments, deadline=started + 1e6)
+        decision = last.decision
         figures = {check.name: check.figures for check in decision.checks}
         run = {"collection": bench.name, "judged": len(log) if judged else 0, "seed": 0, "promoted": decision.promote}
         run |= {"sentence": decision.sentence, "figures": figures, "recipe": dict(candidate.recipe), "seconds": seconds}

@@ -150,6 +150,7 @@ JUDGED_STEP: Final = 1 / 16  # of that map's step, times the root of the number 
 JUDGED_MANY: Final = 300  # lessons from which on they are learned more closely; chosen on half of SciFact's train split
 JUDGED_MANY_PENALTY: Final = 0.003  # then, instead of ADAPTER_PENALTY
 JUDGED_MANY_EPOCHS: Final = 60  # then, instead of ADAPTER_EPOCHS
+JUDGED_BALANCED: Final = 200  # judged queries, at most, that are searched with every balance
 BALANCES: Final = (0.5, 0.7, 1.4, 2.0)  # times the weight of keywords, that judged queries may choose
 BALANCE_DOUBT: Final = 1.0  # standard errors by which another balance must gain, on queries that learn
 BALANCE_SPREAD: Final = 0.12  # standard deviation of gains in NDCG@10 that a few queries are taken to have
@@ -162,6 +163,7 @@ LEASE_RENEWAL_S: Final = 20.0  # seconds between two signs of life
 RUNS_SHOWN: Final = 10  # runs that status names on a terminal
 REPORTED_REGRESSIONS: Final = 10  # queries a report shows with their results
 REPORTED_RESULTS: Final = 5  # results before and after of each
+UNDONE_GROWTH: Final = 1.5  # times the queries that a rolled back model learned from, before another one may serve
 RUNS_KEPT: Final = 200  # runs the file remembers: half a year of nights, some 2 KB each
 RUNS_DETAILED: Final = 5  # of them with their held-out queries, for reports; up to 0.5 MB each
 ADAPTERS_KEPT: Final = 3  # that served before and can be gone back to; 0.6 MB each for 384 dimensions
@@ -214,7 +216,8 @@ GATE_NEAR: Final = 0.33  # nats between ranking by meaning and teacher; nearer, 
 GATE_FAR: Final = 3.0  # nats; farther, the model cannot read the queries: it is 0.2 to 1.5 where it can, 6 in Russian
 GATE_FIT: Final = 0.2  # of the divergence from the teacher that training must take away where it learned
 GATE_FIT_FEW: Final = 1.75  # over the root of the number of queries, where that is more: few are fitted by any map
-GATE_P: Final = 0.1  # one-sided, of the paired randomisation test that it takes some away where it did not learn
+GATE_P: Final = 0.05  # one-sided, of the paired randomisation test that it takes some away where it did not learn
+GATE_FOLDS: Final = 3  # of the training side, each judged by a map of the others: a held-out third of few says little
 GATE_MIN_REDUCTION: Final = 0.01  # of what serves now; less is not worth a switch
 GATE_DOUBT: Final = 1.0  # standard errors by which judged queries may lose and still be taken for undecided
 GATE_JUDGED: Final = 20  # held-out judged queries, at least, that may decide against all other evidence
@@ -226,8 +229,9 @@ MADE_UP_WORDS: Final = 5  # of a made-up query: about what people type
 MADE_UP_QUERIES: Final = 400  # made-up queries of a run, at most; adapters need some 400 to gain
 MAX_COMPARED: Final = 1_000  # held-out queries a decision rests on; more would not change it
 MAX_SHOWN: Final = 100  # of those that nobody judged, searched both ways for the report
-TEACHING_SHARE: Final = 0.5  # of a run's time, in which queries are asked for lessons; then training has a quarter,
-TRAINING_SHARE: Final = 0.75  # and what is left goes to the comparison
+TEACHING_SHARE: Final = 0.4  # of a run's time, in which queries are asked for lessons to learn from
+UNSEEN_SHARE: Final = 0.55  # by then, held-out ones are asked for lessons to judge by
+TRAINING_SHARE: Final = 0.75  # by then, training is done; what is left goes to the comparison
 
 # --- queries to learn from --------------------------------------------------------------------------------------------
 

@@ -246,11 +246,16 @@ class Index(Protocol):
         another one holds the lease.
         """
 
+    def watch_queries(self, run_id: int, texts: Sequence[str]) -> None:
+        """Note held-out queries of a run before it measures them: those forgotten meanwhile are not in its record."""
+
     def renew_run(self, run_id: int) -> None:
         """Hold the lease for LEASE_S more. Raises RefinementOvertakenError when another run took it."""
 
     def conclude_run(self, run_id: int, conclusion: Conclusion) -> int | None:
         """End a run and let what it promoted serve, all in one transaction; the id of the promoted model, if any.
+
+        Of its queries those are kept that `watch_queries` noted and nobody has forgotten since.
 
         Raises RefinementOvertakenError when the lease is lost or another model than the one compared with is active,
         and what `save_adapter` and `activate` raise; then nothing changes.

@@ -115,6 +115,16 @@ def test_weights_that_served_long_ago_are_dropped_and_rolling_back_passes_over_t
     assert [index.roll_back() for _ in kept] == [*reversed(kept[:-1]), BASE]
 
 
+def test_what_was_tried_and_undone_does_not_push_out_the_way_back(index: SqliteIndex) -> None:
+    open_space(index)
+    first, second = promote(index, 1), promote(index, 2)
+    for seed in range(config.ADAPTERS_KEPT + 1):
+        promote(index, 10 + seed)
+        assert index.roll_back() == second
+    promote(index, 30)
+    assert [index.roll_back(), index.roll_back()] == [second, first]
+
+
 def test_damaged_weights_are_refused_and_can_be_rolled_back(index: SqliteIndex, path: Path) -> None:
     open_space(index)
     model_id = promote(index, 1)

@@ -38,6 +38,7 @@ def test_a_run_is_noted_when_it_begins_and_when_it_ends(index: SqliteIndex) -> N
     (running,) = index.runs()
     assert (running.id, running.status, running.finished_at, running.decision) == (number, "running", None, None)
     seen = (SeenQuery("what is blue", {"before": 0.5}), SeenQuery("what is red", {"before": 0.25}))
+    index.watch_queries(number, ["what is blue", "what is red", "not reached in time"])
     assert index.conclude_run(number, Conclusion("kept", "too little evidence", {"queries": 3}, seen)) is None
     (ended,) = index.runs()
     assert (ended.status, ended.decision, ended.report) == ("kept", "too little evidence", {"queries": 3})
@@ -104,6 +105,11 @@ def test_a_lease_that_was_not_renewed_in_time_is_lost(index: SqliteIndex, path: 
             call()
 
 
+def conclude(index: SqliteIndex, number: int) -> None:
+    index.watch_queries(number, ["blue"])
+    index.conclude_run(number, Conclusion("kept", "no", queries=(SeenQuery("blue", {"before": 1.0}),)))
+
+
 def test_only_the_last_runs_are_kept_and_fewer_with_their_queries(
     index: SqliteIndex, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -111,19 +117,31 @@ def test_only_the_last_runs_are_kept_and_fewer_with_their_queries(
     monkeypatch.setattr(config, "RUNS_DETAILED", 2)
     numbers = [index.begin_run({}) for _ in range(1)]
     for _ in range(6):
-        index.conclude_run(numbers[-1], Conclusion("kept", "no", queries=(SeenQuery("blue", {}),)))
+        conclude(index, numbers[-1])
         numbers.append(index.begin_run({}))
-    index.conclude_run(numbers[-1], Conclusion("kept", "no", queries=(SeenQuery("blue", {}),)))
+    conclude(index, numbers[-1])
     assert [record.id for record in index.runs()] == numbers[:-5:-1]
     assert [bool(index.run_queries(number)) for number in reversed(numbers)] == [True] * 2 + [False] * 5
 
 
 def test_forgetting_a_document_erases_the_held_out_queries_that_quote_it(index: SqliteIndex, path: Path) -> None:
     put(index, "secret", "the password is swordfish, they say")
-    seen = (SeenQuery("password is swordfish", {}), SeenQuery("what else is new", {}))
+    texts = ["password is swordfish", "what else is new"]
+    seen = tuple(SeenQuery(text, {"before": 1.0}) for text in texts)
     number = index.begin_run({})
+    index.watch_queries(number, texts)
     index.conclude_run(number, Conclusion("kept", "no", queries=seen))
     index.forget("default", "secret")
     assert [query.query for query in index.run_queries(number)] == ["what else is new"]
     index.erase_searches()
     assert rows(path, "SELECT count(*) FROM refine_queries") == [(0,)]
+
+
+def test_a_query_that_is_forgotten_while_the_run_measures_it_does_not_come_back(index: SqliteIndex) -> None:
+    put(index, "secret", "the password is swordfish, they say")
+    number = index.begin_run({})
+    index.watch_queries(number, ["password is swordfish", "what else is new"])
+    index.forget("default", "secret")
+    seen = tuple(SeenQuery(text, {"before": 1.0}) for text in ("password is swordfish", "what else is new"))
+    index.conclude_run(number, Conclusion("kept", "no", queries=seen))
+    assert [query.query for query in index.run_queries(number)] == ["what else is new"]

@@ -88,6 +88,18 @@ def test_what_does_not_hold_for_unseen_queries_is_refused() -> None:
     assert refusal(candidate=noisy)[0] == "generalises"
 
 
+def test_queries_that_were_left_out_in_turn_add_to_the_evidence_but_cannot_replace_it() -> None:
+    """Six of eight held-out queries gain, which may be chance; with forty more that all gain it is not."""
+    few = {"base": np.ones(8), "serving": np.ones(8), "halfway": np.full(8, 0.99)}
+    unsure = np.array([0.9] * 6 + [1.2] * 2)
+    assert refusal(**few, candidate=unsure)[0] == "generalises"
+    decision = decide(replace(GOOD, **few, candidate=unsure, crossfitted=series(0.9)))  # type: ignore[arg-type]
+    assert decision.promote
+    assert "(p = 5e-05, with 40 more that others like it have never seen)" in decision.sentence
+    worse = np.full(8, 1.01)
+    assert refusal(**few, candidate=worse, crossfitted=series(0.9))[0] == "generalises"
+
+
 def test_a_step_that_is_too_long_is_refused() -> None:
     assert refusal(halfway=series(0.85))[0] == "step"
     assert decide(replace(GOOD, halfway=None)).promote
@@ -105,6 +117,10 @@ def test_judged_queries_that_lose_are_a_veto_and_undecided_ones_are_not() -> Non
     decision = decide(replace(GOOD, gains=undecided))
     assert decision.promote
     assert "4 held-out judged queries change by -0.0125 NDCG@10" in decision.sentence
+
+
+def test_a_single_judged_query_that_loses_much_is_a_veto() -> None:
+    assert refusal(gains=(-1.0,))[0] == "judged"
 
 
 def test_what_judgements_taught_may_not_lose_at_all() -> None:
@@ -133,5 +149,6 @@ def test_the_figures_by_hand() -> None:
     # Five differences of one sign: 2 of 32 assignments are as extreme, so the two-sided p is 1/16.
     assert better(np.full(5, 2.0), np.full(5, 1.0)) == pytest.approx(1 / 32, abs=0.004)
     assert better(np.full(5, 1.0), np.full(5, 2.0)) == pytest.approx(31 / 32, abs=0.004)
-    assert standard_error([1.0, 3.0]) == pytest.approx(1.0)
-    assert standard_error([1.0]) == float("inf")
+    # Eight further queries lend their spread of .12: for two gains of variance 1 (1 * 2 + .0144 * 8) / 10 / 2.
+    assert standard_error([1.0, 3.0]) == pytest.approx(((2.0 + 8 * 0.0144) / 10 / 2) ** 0.5)
+    assert standard_error([1.0]) == pytest.approx((8 * 0.0144 / 9) ** 0.5)

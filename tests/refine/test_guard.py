@@ -12,7 +12,7 @@ from refine.test_queries import said
 
 from vstore import config
 from vstore.errors import LeakError
-from vstore.refine.guard import Split, guard, split
+from vstore.refine.guard import Split, folds, guard, split
 from vstore.refine.queries import AskedQuery
 
 HELD_OUT = (AskedQuery("How do public clients log in?", "work"), AskedQuery("rotate the signing keys"))
@@ -105,3 +105,12 @@ def test_the_split_of_a_query_is_the_same_in_every_run_and_release() -> None:
     """These sides were written down once; a change here would turn held-out queries into training ones."""
     held_out = {query.text for query in split([AskedQuery(f"question number {n}") for n in range(12)]).held_out}
     assert held_out == {f"question number {n}" for n in (1, 7, 8, 10)}
+
+
+def test_near_duplicates_are_in_one_fold_and_folds_are_of_like_size() -> None:
+    queries = [AskedQuery(f"question number {number}") for number in range(900)]
+    numbers = folds(queries, 3)
+    assert sorted(set(numbers)) == [0, 1, 2]
+    assert all(240 < numbers.count(number) < 360 for number in range(3))
+    again = folds([*queries, *(AskedQuery(query.text.upper()) for query in queries)], 3)
+    assert again == numbers * 2

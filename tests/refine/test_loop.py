@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -15,7 +14,7 @@ from toy import ToyEmbedder
 from vstore import Store, config
 from vstore.adapter import Adapter
 from vstore.errors import InputError, ModelError, RefinementBusyError, TrainingError
-from vstore.refine import trainers
+from vstore.refine import loop, trainers
 from vstore.refine.guard import split
 from vstore.refine.loop import gathered, mined, run, status
 from vstore.refine.trainers import Candidate, Material, of_adapter
@@ -182,10 +181,10 @@ def test_sabotaged_candidates_are_refused(store: Store, monkeypatch: pytest.Monk
 
 
 def test_a_run_ends_soon_after_its_budget_and_then_keeps_what_it_has(store: Store) -> None:
-    started = time.monotonic()
     record = run(store, budget_seconds=0.001)
-    assert time.monotonic() - started < 10.0
     assert record.status == "kept"
+    assert record.decision is not None and "there was no time to ask them" in record.decision
+    assert record.report["learned_from"] < 10
     for budget in (0, -1, float("nan"), float("inf")):
         with pytest.raises(InputError, match="the budget is a number of seconds"):
             run(store, budget_seconds=budget)
@@ -228,6 +227,52 @@ def test_forgotten_documents_leave_no_query_behind_in_the_record_of_a_run(store:
     fill(store, 1)
 
 
+def test_what_was_rolled_back_is_not_promoted_again_for_nothing(store: Store) -> None:
+    first = run(store)
+    store.roll_back()
+    second = run(store)
+    assert second.status == "kept"
+    assert (
+        second.decision is not None
+        and f"model {first.model} was rolled back, and there is hardly more" in second.decision
+    )
+    for question in questions(200):
+        store.search(question)
+    assert run(store).status == "promoted"
+
+
+def test_ten_ways_to_type_a_question_are_one_piece_of_evidence(tmp_path: Path) -> None:
+    for store in made(tmp_path / "memory.db", asked=0):
+        for question in questions(12):
+            words = question.split()
+            for place in range(5):
+                store.search(" ".join([*words[place:], *words[:place]]))
+        record = run(store)
+        assert record.report["queries"] == 60
+        assert record.decision is not None and "it takes 15 and 8" in record.decision
+
+
+def test_without_time_to_search_all_that_are_judged_nothing_is_decided(
+    store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    judge(store, 120)
+    whole = loop.compare
+    monkeypatch.setattr(loop, "compare", lambda *some, deadline: whole(*some, deadline=deadline)[:5])
+    record = run(store)
+    assert (record.status, record.decision) == (
+        "kept", "kept what serves: there was no time to search all held-out judged queries",
+    )  # fmt: skip
+
+
+def test_an_error_that_is_a_bug_ends_the_lease_too(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(trainers.TRAINERS, "adapter", lambda material: 1 / 0)
+    with pytest.raises(ZeroDivisionError):
+        run(store)
+    assert store.index.runs()[0].status == "failed"
+    monkeypatch.undo()
+    assert run(store).status == "promoted"
+
+
 def judge(store: Store, count: int, seed: int = 2) -> None:
     """Say of the first questions which documents have both of their topics; there are such for few."""
     documents = {str(number): set(store.get(str(number)).text.split()) for number in range(200)}
@@ -241,8 +286,9 @@ def test_judgements_make_a_candidate_of_their_own_that_goes_first(store: Store) 
     judge(store, 120)
     record = run(store)
     assert record.status == "promoted"
-    assert record.report["recipe"]["judged_lessons"] == record.report["learned_from"]
-    assert record.report["recipe"]["judged_step"] == pytest.approx((76 / 256) ** 0.5)
+    (tried,) = record.report["candidates"]
+    assert tried["recipe"]["judged_lessons"] == record.report["learned_from"]
+    assert tried["recipe"]["judged_step"] == pytest.approx((76 / 256) ** 0.5)
     assert record.report["comparison"]["judged"] == 44
     assert record.report["comparison"]["ndcg"]["after"] > record.report["comparison"]["ndcg"]["before"]
     assert record.decision is not None and "44 held-out judged queries change by +0." in record.decision
@@ -271,7 +317,7 @@ def test_poisoned_judgements_are_set_aside_and_named(store: Store) -> None:
         store.feedback(question, "spam", grade=3)
     record = run(store)
     (note,) = record.report["notes"]
-    assert note.startswith("spam is called relevant for 120 of 120 judged queries, which is not plausible")
+    assert note.startswith("document 201 is called relevant for 120 of 120 judged queries, which is not plausible")
     assert record.report["comparison"]["judged"] == 0
     assert store.search(questions(1, seed=9)[0], k=1)[0].document.uri != "spam"
 

@@ -54,8 +54,8 @@ def test_a_document_that_is_pushed_as_the_answer_to_everything_is_set_aside() ->
     kept, notes = plausible([*honest, *poisoned, AskedQuery("never judged")])
     assert [len(query.judgements) for query in kept] == [1] * 60 + [0]
     assert notes == (
-        "7.md is called relevant for 20 of 60 judged queries, which is not plausible; "
-        "what was said of it was set aside",
+        "document 7 is called relevant for 20 of 60 judged queries, which is not plausible; "
+        "what was said of it was set aside (see: vstore feedback --list)",
     )
 
 

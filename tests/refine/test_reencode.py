@@ -65,9 +65,10 @@ def yes(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_a_night_with_the_encoder_ends_in_a_decision_on_held_out_queries(store: Store) -> None:
     record = run(store, trainer="encoder")
     assert record.status in ("promoted", "kept")
-    assert record.report["recipe"]["trainer"] == "encoder"
-    assert record.report["recipe"]["examples"] > 20
-    assert {check["name"] for check in record.report["checks"]} >= {"enough", "differs"}
+    (tried,) = record.report["candidates"]
+    assert tried["recipe"]["trainer"] == "encoder"
+    assert tried["recipe"]["examples"] > 20
+    assert {check["name"] for check in tried["checks"]} >= {"enough", "differs"}
     assert record.report["comparison"]["queries"] == len(split(gathered(store)).held_out)
     if record.status == "kept":
         assert [model.status for model in store.models()] == ["discarded", "active"]
@@ -184,14 +185,12 @@ def test_after_kill_9_at_any_moment_a_whole_model_serves_and_a_later_night_ends(
 ) -> None:
     """The moments spread over a night of some seconds: lessons, mining, training, vectors, comparison."""
     base = tmp_path / "base"
-    started = time.monotonic()
     with start(NIGHT, path, base) as process:  # as long as a whole night takes here, to know where to kill
         assert process.stdout is not None
         assert process.stdout.readline() == "ready\n"
         began = time.monotonic()
         assert process.stdout.readline() == "promoted\n"
     length = time.monotonic() - began
-    assert began > started
     with Store(path, str(base), metrics=False) as store:
         store.roll_back()
         first = store.index.active_space()

@@ -214,6 +214,11 @@ class SqliteIndex:
         with self._database.write() as connection:
             return runs.begin(connection, json.dumps(dict(configuration)))
 
+    def watch_queries(self, run_id: int, texts: Sequence[str]) -> None:
+        """See `Index.watch_queries`."""
+        with self._database.write() as connection:
+            runs.watch(connection, run_id, texts)
+
     def renew_run(self, run_id: int) -> None:
         """See `Index.renew_run`."""
         with self._database.write() as connection:

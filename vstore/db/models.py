@@ -105,7 +105,8 @@ def _point_to(connection: apsw.Connection, model_id: int, was: str) -> None:
     run(connection, "UPDATE models SET status = ? WHERE id = (SELECT model FROM active)", (was,))
     run(connection, "UPDATE models SET status = 'active' WHERE id = ?", (model_id,))
     run(connection, "UPDATE active SET model = ?", (model_id,))
-    _drop_weights(connection, "status IN ('retired', 'rolled back')", config.ADAPTERS_KEPT)
+    for status in ("retired", "rolled back"):  # apart, or what was tried and undone would push out the way back
+        _drop_weights(connection, f"status = '{status}'", config.ADAPTERS_KEPT)
 
 
 def active_id(connection: apsw.Connection) -> int | None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import socket
+from collections.abc import Sequence
 
 import apsw
 
@@ -45,6 +46,12 @@ def renew(connection: apsw.Connection, run_id: int) -> None:
         raise RefinementOvertakenError(f"run {run_id} lost its lease to another one; it changes nothing any more")
 
 
+def watch(connection: apsw.Connection, run_id: int, texts: Sequence[str]) -> None:
+    """See `Index.watch_queries`; the caller holds the write transaction."""
+    sql = "INSERT INTO refine_queries (run, query, figures) SELECT ?, value, '{}' FROM json_each(?)"
+    run(connection, sql, (run_id, json.dumps(list(dict.fromkeys(texts)))))
+
+
 def conclude(connection: apsw.Connection, run_id: int, conclusion: Conclusion) -> int | None:
     """See `Index.conclude_run`; the caller holds the write transaction."""
     renew(connection, run_id)
@@ -63,8 +70,9 @@ def conclude(connection: apsw.Connection, run_id: int, conclusion: Conclusion) -
         (now(), conclusion.status, conclusion.decision, json.dumps(dict(conclusion.report)), promoted, run_id),
     )
     for seen in conclusion.queries:
-        sql = "INSERT INTO refine_queries (run, query, figures) VALUES (?, ?, ?)"
-        run(connection, sql, (run_id, seen.query, json.dumps(dict(seen.figures))))
+        sql = "UPDATE refine_queries SET figures = ? WHERE run = ? AND query = ?"
+        run(connection, sql, (json.dumps(dict(seen.figures)), run_id, seen.query))
+    run(connection, "DELETE FROM refine_queries WHERE run = ? AND figures = '{}'", (run_id,))
     _trim(connection)
     return promoted
 

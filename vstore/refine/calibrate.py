@@ -5,7 +5,6 @@ Only the queries of the training side are looked at; whether it helps is for the
 
 from __future__ import annotations
 
-import math
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import replace
@@ -14,6 +13,7 @@ import numpy as np
 
 from vstore import config
 from vstore.calibration import Calibration, Scale
+from vstore.refine.decide import standard_error
 from vstore.refine.evaluate import System, serve
 from vstore.refine.queries import AskedQuery
 from vstore.refine.teacher import as_asked, embedded, grades_by_chunk, searched
@@ -46,6 +46,8 @@ def balanced(
         found = serve(index, System(embedder, lambda snapshot: view(snapshot, calibration)), queries)
         return np.array([served.ndcg for served in found], dtype=np.float64)
 
+    if time.monotonic() >= deadline:
+        return None
     before = scores(current)
     best, best_bound = None, 0.0
     for factor in config.BALANCES:
@@ -59,10 +61,8 @@ def balanced(
 
 
 def lower_bound(gains: np.ndarray[tuple[int], np.dtype[np.float64]]) -> float:
-    """The mean gain less BALANCE_DOUBT standard errors, BALANCE_PRIOR further queries lending it their spread."""
-    n, prior = len(gains), config.BALANCE_PRIOR
-    variance = (float(gains.var()) * n + config.BALANCE_SPREAD**2 * prior) / (n + prior)
-    return float(gains.mean()) - config.BALANCE_DOUBT * math.sqrt(variance / n)
+    """The mean gain less BALANCE_DOUBT standard errors."""
+    return float(gains.mean()) - config.BALANCE_DOUBT * standard_error(gains.tolist())
 
 
 def surer(index: Index, embedder: Embedder, queries: Sequence[AskedQuery], calibration: Calibration) -> Scale | None:

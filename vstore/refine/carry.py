@@ -37,7 +37,7 @@ def carried_over(
     vectors = zip(old.embed_queries(texts), new.embed_queries(texts), strict=True)
     pairs: list[tuple[float, float]] = []
     with index.snapshot() as snapshot:
-        known = calibration_of(snapshot.space)
+        known = calibration_of(snapshot.serving(None).space)  # not what an adapter brought along
         if known is None:
             return None
         was, becomes = snapshot.serving(None), snapshot.serving(None, space=space)

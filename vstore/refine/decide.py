@@ -32,10 +32,13 @@ class Evidence:
     """What is known of a candidate.
 
     Divergences from the teacher, by query, (n,): of the base model and of the candidate for the queries it learned
-    from (`taught_...`); for the held-out ones also of what serves now and of the candidate at half its step (None
-    where a step cannot be halved). For one that adds judgements to another candidate, all these are the other's.
-    `gains` are the changes of NDCG@10 of held-out judged queries; `changed` counts the held-out queries whose results
-    change.
+    from (`taught_...`); for the held-out ones also of what serves now and of the candidate at half its step (None where
+    a step cannot be halved). `crossfitted` are those of the queries it learned from, each by a candidate that was
+    trained alike without it (None where that takes too long). For one that adds judgements to another candidate, all
+    these are the other's.
+
+    `gains` are the changes of NDCG@10 of held-out judged queries, `may_not_lose` says whether they must not be below 0
+    at all; `changed` counts the held-out queries whose results change, out of those `compared`.
     """
 
     taught_base: FloatSeries
@@ -44,6 +47,7 @@ class Evidence:
     serving: FloatSeries
     candidate: FloatSeries
     halfway: FloatSeries | None = None
+    crossfitted: FloatSeries | None = None
     gains: tuple[float, ...] = ()
     may_not_lose: bool = False
     changed: int = 0
@@ -141,12 +145,17 @@ def _learned(evidence: Evidence) -> Check:
 
 
 def _generalises(evidence: Evidence) -> Check:
+    """By held-out queries, and by those of the training side that others like it were trained without."""
     share = reduction(evidence.base, evidence.candidate)
-    p = better(evidence.base, evidence.candidate)
+    before, after, also = evidence.base, evidence.candidate, ""
+    if evidence.crossfitted is not None:
+        before, after = np.append(before, evidence.taught_base), np.append(after, evidence.crossfitted)
+        also = f", with {len(evidence.crossfitted)} more that others like it have never seen"
+    p = better(before, after)
     verb = "takes away" if share > 0 else "adds"
     sentence = (
         f"on {len(evidence.base)} queries it has never seen it {verb} {abs(share):.1%} of the distance to the "
-        f"teacher (p = {p:.2g})"
+        f"teacher (p = {p:.2g}{also})"
     )
     return Check("generalises", share > 0 and p < config.GATE_P, sentence, {"reduction": share, "p": p})
 
@@ -194,6 +203,8 @@ def better(before: FloatSeries, after: FloatSeries) -> float:
     return p / 2 if after.mean() < before.mean() else 1.0 - p / 2
 
 
-def standard_error(values: Sequence[float]) -> float:
-    """Of the mean; infinite for a single value."""
-    return float(np.std(values, ddof=1) / math.sqrt(len(values))) if len(values) > 1 else math.inf
+def standard_error(gains: Sequence[float]) -> float:
+    """Of the mean gain in NDCG@10; BALANCE_PRIOR further queries lend a few their spread, for they may be alike."""
+    n, prior = len(gains), config.BALANCE_PRIOR
+    variance = (float(np.var(gains)) * n + config.BALANCE_SPREAD**2 * prior) / (n + prior)
+    return math.sqrt(variance / n)

@@ -91,15 +91,15 @@ def train(
     deadline: float | None = None,
     device: str = "cpu",
     threads: int | None = None,
+    key: str | None = None,
     progress: Callable[[int, int], None] | None = None,
 ) -> TrainedEncoder | None:
     """Train an encoder into the folder `output`; None when the deadline came first.
 
     `deadline` is a time of `time.monotonic()`, looked at between steps. Whatever ends a run, the next one with the same
-    base, examples, recipe and seed goes on from the last checkpoint in the folder `checkpoints`, and when it was
-    finished returns at once. `threads` limits torch's on a CPU (None: all cores; fewer are faster where others work as
-    well), where equal arguments give equal weights. `progress` is told about steps done and steps in all.
-
+    base, examples (or `key`, which stands for them when a few are lost on the way), recipe and seed goes on from the
+    last checkpoint in the folder `checkpoints`; when it was finished it returns at once. `threads` limits torch's on a
+    CPU (None: all cores), where equal arguments give equal weights. `progress` is told about steps done and in all.
     Raises MissingExtraError without torch or sentence-transformers, InputError without examples, ModelError for a
     base that cannot be used, and TrainingError when the loss ceases to be finite or the exported model does not give
     the trained one's vectors.
@@ -108,7 +108,7 @@ def train(
     recipe = recipe or EncoderRecipe()
     model = base if isinstance(base, LocalModel) else open_folder(base)
     plan = [batches(examples, recipe.batch, recipe.negatives, seed=seed, epoch=epoch) for epoch in range(recipe.epochs)]
-    identity = _identity(model, examples, recipe, seed)
+    identity = _identity(model, key or [asdict(example) for example in examples], recipe, seed)
     known = _finished(checkpoints, identity, output)
     if known is not None:
         return known
@@ -363,9 +363,9 @@ def difference(model: LocalModel, texts: Sequence[str], work: Path) -> float:
     return float(np.abs(ours - theirs).max())
 
 
-def _identity(model: LocalModel, examples: Sequence[Example], recipe: EncoderRecipe, seed: int) -> str:
+def _identity(model: LocalModel, examples: Any, recipe: EncoderRecipe, seed: int) -> str:
     """sha256 over all that decides the result."""
-    content = [model.fingerprint, recipe.to_dict(), seed, [asdict(example) for example in examples]]
+    content = [model.fingerprint, recipe.to_dict(), seed, examples]
     return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()
 
 

@@ -41,16 +41,40 @@ def split(queries: Sequence[AskedQuery]) -> Split:
     A cluster's side is a hash of the member that hashes lowest, so it depends neither on order nor on collection, and
     is the same in every run. A query added later can move only the cluster that it becomes part of.
     """
+    sides: tuple[list[AskedQuery], list[AskedQuery]] = ([], [])
+    for digest, query in zip(_lowest(queries), queries, strict=True):
+        sides[_is_held_out(digest)].append(query)
+    return Split(tuple(sides[False]), tuple(sides[True]))
+
+
+def distinct(queries: Sequence[AskedQuery]) -> tuple[AskedQuery, ...]:
+    """One query of each cluster of near-duplicates, a judged one where there is one, else the first; in their order.
+
+    Ten ways to type a question are one piece of evidence, not ten.
+    """
+    chosen: dict[bytes, AskedQuery] = {}
+    for digest, query in zip(_lowest(queries), queries, strict=True):
+        if digest not in chosen or (query.judgements and not chosen[digest].judgements):
+            chosen[digest] = query
+    kept = set(chosen.values())
+    return tuple(query for query in queries if query in kept)
+
+
+def folds(queries: Sequence[AskedQuery], count: int) -> list[int]:
+    """The number of a fold, below `count`, for each query: a hash of its cluster of near-duplicates."""
+    digests = _lowest(queries)
+    return [int.from_bytes(hashlib.sha256(b"fold" + digest).digest()[:8], "big") % count for digest in digests]
+
+
+def _lowest(queries: Sequence[AskedQuery]) -> list[bytes]:
+    """For each query the lowest digest of its cluster of near-duplicates."""
     words = [content_words(query.text) for query in queries]
     labels = clusters(words)
     lowest: dict[int, bytes] = {}
     for label, of_query in zip(labels, words, strict=True):
         digest = _digest(of_query)
         lowest[label] = min(digest, lowest.get(label, digest))
-    sides: tuple[list[AskedQuery], list[AskedQuery]] = ([], [])
-    for label, query in zip(labels, queries, strict=True):
-        sides[_is_held_out(lowest[label])].append(query)
-    return Split(tuple(sides[False]), tuple(sides[True]))
+    return [lowest[label] for label in labels]
 
 
 def guard(train: Sequence[AskedQuery], held_out: Sequence[AskedQuery]) -> None:

@@ -17,7 +17,7 @@ from vstore.storage import Index
 def lease(index: Index, configuration: Mapping[str, Any]) -> Iterator[int]:
     """Hold the one lease of refinement in the `with` block, which gets the run's id and has to conclude the run.
 
-    A block that ends with one of vstore's errors, or with Ctrl-C, is noted as a failed or interrupted run. Raises
+    A block that ends with an exception is noted as a failed run, or as interrupted with Ctrl-C. Raises
     RefinementBusyError while another run is at work.
     """
     number = index.begin_run(configuration)
@@ -31,6 +31,9 @@ def lease(index: Index, configuration: Mapping[str, Any]) -> Iterator[int]:
         raise
     except KeyboardInterrupt:
         _note(index, number, Conclusion("interrupted", "it was interrupted; nothing was changed"))
+        raise
+    except BaseException as error:  # a bug, or a library's: the lease must end with it
+        _note(index, number, Conclusion("failed", f"it failed, and nothing was changed: {error!r}"))
         raise
     finally:
         ended.set()

@@ -55,14 +55,20 @@ def taught(
     return {query: lesson for query, lesson in zip(queries, lessons, strict=True) if lesson is not None}
 
 
-def judged(index: Index, embedder: Embedder, queries: Sequence[AskedQuery]) -> list[Lesson | None]:
+def judged(
+    index: Index, embedder: Embedder, queries: Sequence[AskedQuery], *, deadline: float | None = None
+) -> list[Lesson | None]:
     """A lesson for each query from its judgements: relevant chunks share the target by grade, against all candidates.
 
     A grade of 0 makes a chunk one of the others. A query has no lesson (None) unless one of its relevant chunks has a
-    vector. What a judgement of a whole document means for its chunks, see `teacher.grades_by_chunk`.
+    vector, nor after the deadline. What a judgement of a whole document means for its chunks, see
+    `teacher.grades_by_chunk`.
     """
     vectors = embedded(embedder, queries)
-    return [_judged(index, embedder, query, vector) for query, vector in zip(queries, vectors, strict=True)]
+    return [
+        None if deadline is not None and time.monotonic() >= deadline else _judged(index, embedder, query, vector)
+        for query, vector in zip(queries, vectors, strict=True)
+    ]
 
 
 def _judged(index: Index, embedder: Embedder, query: AskedQuery, vector: FloatArray) -> Lesson | None:

@@ -19,17 +19,18 @@ from vstore.refine import corpus
 from vstore.refine.adapter import Lesson, divergences
 from vstore.refine.decide import Decision, Evidence, decide
 from vstore.refine.evaluate import Compared, System, compare, summary
-from vstore.refine.guard import Split, split
+from vstore.refine.guard import Split, distinct, split
 from vstore.refine.lease import lease
 from vstore.refine.lessons import taught
 from vstore.refine.mine import Disagreement, mine
 from vstore.refine.queries import AskedQuery, gather, plausible
 from vstore.refine.signals import read_queries
-from vstore.refine.trainers import Candidate, Material, trainer
+from vstore.refine.trainers import Candidate, Material, digest, trainer
 from vstore.runs import Conclusion, Learned, RunRecord, SeenQuery
 from vstore.searches import LoggedQuery
 from vstore.storage import Index, Snapshot
 from vstore.store import Store
+from vstore.types import Embedder
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,7 +78,7 @@ def run(
 def _run(store: Store, asked: Configuration, progress: Callable[[str], None]) -> RunRecord:
     queries, notes = plausible(gathered(store, read_queries(asked.queries) if asked.queries else ()))
     with lease(store.index, asdict(asked)) as number:
-        _end(store.index, number, _night(store, asked, split(queries), notes, progress))
+        _end(store.index, number, _night(store, number, asked, split(queries), notes, progress))
     return next(record for record in store.index.runs() if record.id == number)
 
 
@@ -104,7 +105,8 @@ def _end(index: Index, number: int, night: _Night) -> None:
         else:
             conclude()
     except RefinementOvertakenError as error:
-        index.conclude_run(number, Conclusion("kept", f"kept what serves: {error}"))
+        kept = replace(night.conclusion, status="kept", decision=f"kept what serves: {error}", promoted=None)
+        index.conclude_run(number, kept)
         chosen = None
     for candidate in night.candidates:
         candidate.done(candidate is chosen)
@@ -151,12 +153,18 @@ def status(store: Store) -> Status:
 
 def mined(store: Store, queries: str | Path | None = None) -> list[Disagreement]:
     """What the queries of the training side teach; held-out ones are not even looked at."""
-    divided = split(gathered(store, read_queries(queries) if queries else ()))
+    known, _ = plausible(gathered(store, read_queries(queries) if queries else ()))
+    divided = split(known)
     return mine(store.index, store.embedder(), divided.train[: config.MAX_TAUGHT])
 
 
 def _night(
-    store: Store, asked: Configuration, divided: Split, notes: Sequence[str], progress: Callable[[str], None]
+    store: Store,
+    number: int,
+    asked: Configuration,
+    divided: Split,
+    notes: Sequence[str],
+    progress: Callable[[str], None],
 ) -> _Night:
     """All the work; nothing of it is in force yet."""
     began = time.monotonic()
@@ -164,14 +172,15 @@ def _night(
     def until(share: float) -> float:
         return began + share * asked.budget_seconds
 
-    train, held_out = divided.train[: config.MAX_TAUGHT], divided.held_out[: config.MAX_COMPARED]
+    train, held_out = distinct(divided.train)[: config.MAX_TAUGHT], distinct(divided.held_out)[: config.MAX_COMPARED]
     report: dict[str, Any] = {"queries": len(divided.train) + len(divided.held_out), "notes": list(notes)}
     if lacking := _lacking(len(train), len(held_out), "searches add to them"):
         return _Night(Conclusion("kept", lacking, report))
     index, embedder, over = store.index, store.embedder(), _active(store.index)
+    index.watch_queries(number, [query.text for query in held_out])
     progress(f"asking {len(train)} queries to learn from and {len(held_out)} to judge by")
     lessons = taught(index, embedder, train, deadline=until(config.TEACHING_SHARE))
-    unseen = taught(index, embedder, held_out, deadline=until(config.TRAINING_SHARE))
+    unseen = taught(index, embedder, held_out, deadline=until(config.UNSEEN_SHARE))
     report |= {"learned_from": len(lessons), "held_out": len(unseen)}
     if lacking := _lacking(len(lessons), len(unseen), "the others found nothing, or there was no time to ask them"):
         return _Night(Conclusion("kept", lacking, report))
@@ -181,28 +190,74 @@ def _night(
         extra = corpus.made_up(index, divided, config.MADE_UP_QUERIES, seed=asked.seed)
         further = taught(index, embedder, extra, deadline=until(config.TRAINING_SHARE))
         report["made_up"] = len(further)
-    material = {**further, **lessons}
-    deadline = until(config.TRAINING_SHARE)
-    candidates = trainer(asked.trainer)(Material(index, embedder, material, asked.seed, deadline, _workplace(store)))
+    material = {**lessons, **{query: lesson for query, lesson in further.items() if query not in lessons}}
+    candidates = trainer(asked.trainer)(
+        Material(
+            index=index,
+            embedder=embedder,
+            lessons=material,
+            seed=asked.seed,
+            deadline=until(config.TRAINING_SHARE),
+            workplace=_workplace(store),
+            held_out=frozenset(digest(query) for query in divided.held_out),
+            renew=lambda: index.renew_run(number),
+        )
+    )
     if not candidates:
         return _Night(Conclusion("kept", "kept what serves: training needs more time; the next run goes on", report))
     progress("comparing it with what serves now")
     shown = [query for query in held_out if query.judgements]
     shown += [query for query in held_out if not query.judgements][: config.MAX_SHOWN]
-    for candidate in candidates:
-        compared = compare(index, System(embedder, _as_it_is), candidate.system, shown, deadline=until(1.0))
-        evidence = weigh(index, candidate, lessons, unseen, compared)
-        decision = decide(evidence)
-        if decision.promote:
-            break
+    judged = weighed(index, embedder, candidates, lessons, unseen, shown, deadline=until(1.0))
     report |= {
-        "recipe": dict(candidate.recipe),
-        "checks": [check.to_dict() for check in decision.checks],
-        "comparison": summary(compared),
+        "candidates": [
+            {"recipe": dict(each.candidate.recipe), "checks": [check.to_dict() for check in each.decision.checks]}
+            for each in judged
+        ],
+        "comparison": summary(judged[-1].compared),
         "seconds": round(time.monotonic() - began, 1),
     }
-    conclusion = _concluded(decision, candidate, report, _seen(compared, unseen, evidence), over)
-    return _Night(conclusion, candidates, candidate if decision.promote else None)
+    last = _unless_undone(index, judged[-1], report)
+    conclusion = _concluded(last, report, _seen(last, unseen), over)
+    return _Night(conclusion, candidates, last.candidate if last.decision.promote else None)
+
+
+@dataclass(frozen=True, slots=True)
+class Weighed:
+    """A candidate, what is known of it, and what that decides."""
+
+    candidate: Candidate
+    compared: Sequence[Compared]
+    evidence: Evidence
+    decision: Decision
+
+
+def weighed(
+    index: Index,
+    embedder: Embedder,
+    candidates: Sequence[Candidate],
+    lessons: Mapping[AskedQuery, Lesson],
+    unseen: Mapping[AskedQuery, Lesson],
+    shown: Sequence[AskedQuery],
+    *,
+    deadline: float,
+) -> list[Weighed]:
+    """Each candidate in turn, until one is promoted. `shown` are the held-out queries that are searched both ways.
+
+    Without the time to search all that are judged nothing is decided: those that are left might be a veto.
+    """
+    found = []
+    for candidate in candidates:
+        compared = compare(index, System(embedder, _as_it_is), candidate.system, shown, deadline=deadline)
+        evidence = weigh(index, candidate, lessons, unseen, compared)
+        if len(compared) < sum(bool(query.judgements) for query in shown):
+            decision = Decision(False, "kept what serves: there was no time to search all held-out judged queries")
+        else:
+            decision = decide(evidence)
+        found.append(Weighed(candidate, compared, evidence, decision))
+        if decision.promote:
+            break
+    return found
 
 
 def weigh(
@@ -224,6 +279,7 @@ def weigh(
         serving=divergences([*unseen.values()], serving),
         candidate=measured.divergences(unseen),
         halfway=measured.halfway(unseen) if measured.halfway else None,
+        crossfitted=measured.crossfitted(lessons) if measured.crossfitted else None,
         may_not_lose=candidate.foundation is not None or bool(active and active.recipe.get("judged_lessons")),
         gains=tuple(each.gain for each in compared if each.gain is not None),
         changed=sum(each.before.first != each.after.first for each in compared),
@@ -231,24 +287,38 @@ def weigh(
     )
 
 
-def _seen(compared: Sequence[Compared], unseen: Iterable[AskedQuery], evidence: Evidence) -> tuple[SeenQuery, ...]:
+def _unless_undone(index: Index, last: Weighed, report: Mapping[str, Any]) -> Weighed:
+    """A promotion that somebody rolled back waits until there is clearly more to learn from than there was then."""
+    undone = next((model for model in index.models() if model.status == "rolled back"), None)
+    before = undone.scores.get("learned_from", 0) if undone else 0
+    if not last.decision.promote or undone is None or report["learned_from"] >= config.UNDONE_GROWTH * before:
+        return last
+    sentence = (
+        f"kept what serves: model {undone.id} was rolled back, and there is hardly more to learn from "
+        f"({report['learned_from']} queries, {before} then)"
+    )
+    return replace(last, decision=replace(last.decision, promote=False, sentence=sentence))
+
+
+def _seen(last: Weighed, unseen: Iterable[AskedQuery]) -> tuple[SeenQuery, ...]:
     """The held-out queries with all that was measured with them."""
-    pairs = zip(evidence.serving.tolist(), evidence.candidate.tolist(), strict=True)
+    pairs = zip(last.evidence.serving.tolist(), last.evidence.candidate.tolist(), strict=True)
     divergence = {query: {"before": old, "after": new} for query, (old, new) in zip(unseen, pairs, strict=True)}
     return tuple(
-        SeenQuery(each.query.text, {**each.to_dict(), "divergence": divergence.get(each.query)}) for each in compared
+        SeenQuery(each.query.text, {**each.to_dict(), "divergence": divergence.get(each.query)})
+        for each in last.compared
     )
 
 
-def _concluded(
-    decision: Decision, candidate: Candidate, report: dict[str, Any], seen: tuple[SeenQuery, ...], over: int | None
-) -> Conclusion:
-    if not decision.promote:
-        return Conclusion("kept", decision.sentence, report, seen)
-    promoted = candidate.promoted
+def _concluded(last: Weighed, report: dict[str, Any], seen: tuple[SeenQuery, ...], over: int | None) -> Conclusion:
+    if not last.decision.promote:
+        return Conclusion("kept", last.decision.sentence, report, seen)
+    promoted = last.candidate.promoted
     if isinstance(promoted, Learned):
-        promoted = replace(promoted, scores={"checks": report["checks"], "comparison": report["comparison"]})
-    return Conclusion("promoted", decision.sentence, report, seen, promoted, over)
+        checks = [check.to_dict() for check in last.decision.checks]
+        scores = {"learned_from": report["learned_from"], "checks": checks, "comparison": report["comparison"]}
+        promoted = replace(promoted, scores=scores)
+    return Conclusion("promoted", last.decision.sentence, report, seen, promoted, over)
 
 
 def _as_it_is(snapshot: Snapshot) -> Snapshot:

@@ -58,19 +58,18 @@ def plausible(queries: Sequence[AskedQuery]) -> tuple[tuple[AskedQuery, ...], tu
     """
     judged = [query for query in queries if query.judgements]
     named = Counter(
-        document for query in judged for document in {(j.document_id, j.uri) for j in query.judgements if j.grade > 0}
+        document for query in judged for document in {j.document_id for j in query.judgements if j.grade > 0}
     )
     most = max(config.SUSPECT_QUERIES, config.SUSPECT_SHARE * len(judged))
     suspects = {document: count for document, count in named.items() if count > most}
-    ids = {document_id for document_id, _ in suspects}
     kept = [
-        replace(query, judgements=tuple(said for said in query.judgements if said.document_id not in ids))
+        replace(query, judgements=tuple(said for said in query.judgements if said.document_id not in suspects))
         for query in queries
     ]
     notes = [
-        f"{uri} is called relevant for {count} of {len(judged)} judged queries, which is not plausible; what was said "
-        "of it was set aside"
-        for (_, uri), count in sorted(suspects.items())
+        f"document {number} is called relevant for {count} of {len(judged)} judged queries, which is not plausible; "
+        "what was said of it was set aside (see: vstore feedback --list)"
+        for number, count in sorted(suspects.items())
     ]
     return tuple(kept), tuple(notes)
 

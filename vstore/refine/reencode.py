@@ -12,11 +12,13 @@ import shutil
 import time
 from collections.abc import Sequence
 from dataclasses import replace
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from vstore import config, embed
+from vstore.embed.cache import write_atomically
 from vstore.errors import InputError
 from vstore.ingest.backfill import fill
 from vstore.ingest.chunk import Chunker
@@ -28,7 +30,7 @@ from vstore.refine.examples import Example
 from vstore.refine.mine import mine
 from vstore.refine.queries import AskedQuery
 from vstore.refine.teacher import as_asked, embedded
-from vstore.refine.trainers import Candidate, Material
+from vstore.refine.trainers import Candidate, Material, digest
 from vstore.types import Embedder, Space
 
 if TYPE_CHECKING:
@@ -54,8 +56,8 @@ def encoder(material: Material, recipe: EncoderRecipe | None = None) -> Sequence
             "use the trainer adapter"
         )
     recipe = recipe or EncoderRecipe()
-    examples = _examples(material)
-    if not examples and time.monotonic() >= material.deadline:
+    key, examples = _examples(material)
+    if not key:
         return []
     made = train(
         base,
@@ -65,13 +67,15 @@ def encoder(material: Material, recipe: EncoderRecipe | None = None) -> Sequence
         checkpoints=material.workplace / "steps",
         seed=material.seed,
         deadline=material.deadline,
+        key=key,
     )
     if made is None:
         return []
     notes = {"trainer": "encoder", **recipe.to_dict(), "examples": len(examples), "losses": made.losses}
+    material.renew()
     model_id = beside.begin(material.index, made.folder, notes)
     space, new = material.index.space_of(model_id), embed.load(str(made.folder))
-    if not fill(material.index, space, new, deadline=material.deadline):
+    if not fill(material.index, space, new, deadline=material.deadline, progress=lambda _: material.renew()):
         return []
     queries = [as_asked(query) for query in material.lessons]
     calibration = carried_over(material.index, material.embedder, new, space, queries[: config.MAX_SHOWN])
@@ -94,33 +98,40 @@ def encoder(material: Material, recipe: EncoderRecipe | None = None) -> Sequence
     ]
 
 
-def _examples(material: Material) -> list[Example]:
-    """Those of a training that is under way, as long as they may still be learned from; else newly mined ones.
+def _examples(material: Material) -> tuple[str, list[Example]]:
+    """What names the training that is under way, and its examples, else newly mined ones; none without time to mine.
 
-    Between nights only ids of chunks and hashes of queries are kept, so that what was forgotten is not learned again.
+    Between nights only ids of chunks and hashes of queries are kept. What was forgotten is not learned any more; when a
+    query is held out by now, the training begins anew.
     """
     path = material.workplace / _PLAN
-    begun = _resumed(material, json.loads(path.read_bytes())) if path.is_file() else None
-    if begun is not None:
-        return begun
-    shutil.rmtree(material.workplace, ignore_errors=True)
-    mined = mine(material.index, material.embedder, list(material.lessons), deadline=material.deadline)
-    negatives = {each.query: [chunk.chunk_id for chunk in each.negatives] for each in mined}
-    pairs = [(each.query, chunk.chunk_id) for each in mined for chunk in each.positives]
-    material.workplace.mkdir(parents=True, mode=0o700)
-    plan = [[_digest(query), positive, negatives[query]] for query, positive in pairs]
-    temporary = path.with_suffix(".new")
-    temporary.write_text(json.dumps(plan), encoding="utf-8")
-    temporary.replace(path)
-    return examples_of(material, [(query, positive, negatives[query]) for query, positive in pairs])
+    plan = _read(path)
+    if not plan or any(key in material.held_out for key, _, _ in plan):
+        shutil.rmtree(material.workplace, ignore_errors=True)
+        mined = mine(material.index, material.embedder, list(material.lessons), deadline=material.deadline)
+        if time.monotonic() >= material.deadline:
+            return "", []
+        plan = [
+            (digest(each.query), positive.chunk_id, [chunk.chunk_id for chunk in each.negatives])
+            for each in mined
+            for positive in each.positives
+        ]
+        material.workplace.mkdir(parents=True, mode=0o700)
+        write_atomically(path, json.dumps(plan).encode())
+    known = {digest(query): query for query in material.lessons}
+    triples = [(known[key], positive, negatives) for key, positive, negatives in plan if key in known]
+    return hashlib.sha256(json.dumps(plan).encode()).hexdigest(), examples_of(material, triples)
 
 
-def _resumed(material: Material, plan: Sequence[tuple[str, int, list[int]]]) -> list[Example] | None:
-    """The examples of a plan; None when a query may not be learned from any more."""
-    known = {_digest(query): query for query in material.lessons}
-    if not all(digest in known for digest, _, _ in plan):
-        return None
-    return examples_of(material, [(known[digest], positive, negatives) for digest, positive, negatives in plan])
+def _read(path: Path) -> list[tuple[str, int, list[int]]]:
+    """A plan that an earlier night left; empty when there is none that makes sense."""
+    try:
+        return [
+            (str(key), int(positive), [int(one) for one in negatives])
+            for key, positive, negatives in json.loads(path.read_bytes())
+        ]
+    except (OSError, ValueError, TypeError):
+        return []
 
 
 def examples_of(material: Material, triples: Sequence[tuple[AskedQuery, int, Sequence[int]]]) -> list[Example]:
@@ -140,10 +151,6 @@ def examples_of(material: Material, triples: Sequence[tuple[AskedQuery, int, Seq
     return examples
 
 
-def _digest(query: AskedQuery) -> str:
-    return hashlib.sha256(f"{query.collection}\0{query.text}".encode("utf-8", "surrogatepass")).hexdigest()
-
-
 def _divergences(material: Material, new: Embedder, space: Space, lessons: Lessons) -> NDArray[np.float64]:
     """How far the new model's ranking by meaning is from the same teacher's, by query."""
     restated = []
@@ -156,7 +163,12 @@ def _divergences(material: Material, new: Embedder, space: Space, lessons: Lesso
 
 
 def _restated(lesson: Lesson, vector: Any, vectors: dict[int, Any]) -> Lesson:
-    """The lesson with another model's vectors; chunks that went away meanwhile have left their shares to the others."""
+    """The lesson with another model's vectors; chunks that went away meanwhile have left their shares to the others.
+
+    When all of them did, it stays as it was and speaks for neither model.
+    """
+    if not vectors:
+        return lesson
     known = [place for place, chunk_id in enumerate(lesson.chunk_ids) if chunk_id in vectors]
     ids = tuple(lesson.chunk_ids[place] for place in known)
     target = lesson.target[known]

@@ -57,20 +57,27 @@ def page(index: Index, record: RunRecord) -> str:
 
 
 def _evidence(report: Mapping[str, Any]) -> str:
-    checks = report.get("checks", [])
-    rows = [
-        f'<tr><td class="{"yes" if check["passed"] else "no"}">{"yes" if check["passed"] else "no"}</td>'
-        f"<td>{escape(check['name'])}</td><td>{escape(check['sentence'])}</td></tr>"
-        for check in checks
-    ]
+    tables = [_checks(tried) for tried in report.get("candidates", [])]
     notes = "".join(f"<li>{escape(note)}</li>" for note in report.get("notes", []))
-    table = f"<table><tr><th></th><th>asked</th><th>found</th></tr>{''.join(rows)}</table>" if rows else ""
     counts = ", ".join(
         f"{report[key]} {name}"
         for key, name in (("queries", "queries"), ("learned_from", "learned from"), ("held_out", "held out"))
         if key in report
     )
-    return f"<h2>Evidence</h2><p>{escape(counts)}.</p>{table}{f'<ul>{notes}</ul>' if notes else ''}"
+    return f"<h2>Evidence</h2><p>{escape(counts)}.</p>{''.join(tables)}{f'<ul>{notes}</ul>' if notes else ''}"
+
+
+def _checks(tried: Mapping[str, Any]) -> str:
+    """What a candidate was asked."""
+    rows = [
+        f'<tr><td class="{"yes" if check["passed"] else "no"}">{"yes" if check["passed"] else "no"}</td>'
+        f"<td>{escape(check['name'])}</td><td>{escape(check['sentence'])}</td></tr>"
+        for check in tried["checks"]
+    ]
+    name = tried["recipe"].get("trainer", "")
+    kind = f"{name} with judgements" if "judged_lessons" in tried["recipe"] else name
+    head = f"<tr><th>{escape(kind)}</th><th>asked</th><th>found</th></tr>"
+    return f"<table>{head}{''.join(rows)}</table>"
 
 
 def _comparison(report: Mapping[str, Any]) -> str:

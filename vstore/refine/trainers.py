@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import hashlib
 import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
+
+import numpy as np
 
 from vstore import config
 from vstore.adapter import Adapter
@@ -15,6 +18,7 @@ from vstore.errors import InputError
 from vstore.refine.adapter import Lesson, Recipe, combined, divergences, train
 from vstore.refine.calibrate import balanced, in_force, surer
 from vstore.refine.evaluate import System
+from vstore.refine.guard import folds
 from vstore.refine.lessons import judged
 from vstore.refine.queries import AskedQuery
 from vstore.runs import Learned
@@ -22,7 +26,6 @@ from vstore.storage import Index
 from vstore.types import Embedder
 
 if TYPE_CHECKING:
-    import numpy as np
     from numpy.typing import NDArray
 
     Lessons = Mapping[AskedQuery, Lesson]
@@ -34,7 +37,8 @@ class Material:
     """What a trainer may learn from: the queries of the training side of a split, each with its lesson.
 
     `deadline` is a time of `time.monotonic()` by which it has to be done. In the folder `workplace`, which may not be
-    there yet, it may leave what the next night goes on with.
+    there yet, it may leave what the next night goes on with. `held_out` are digests of the queries that it must not
+    have learned from in an earlier night either. `renew` holds the lease, and raises when another run has taken it.
     """
 
     index: Index
@@ -43,6 +47,8 @@ class Material:
     seed: int
     deadline: float
     workplace: Path
+    held_out: frozenset[str] = frozenset()
+    renew: Callable[[], None] = field(default=lambda: None)
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,9 +56,10 @@ class Candidate:
     """What was learned, before anybody knows whether it is any good.
 
     `divergences` are those of its ranking by meaning from the teacher's, by lesson, and `halfway` those at half its
-    step, None where a step cannot be halved. `promoted` is what serves if it is promoted; `done` is told whether it
-    was, and clears away what is not needed any more. `foundation` is the candidate that this one adds judgements to,
-    None for one without.
+    step, None where a step cannot be halved. `crossfitted` are those of the queries it learned from, each by another
+    one that was trained alike without it, None where training is too long for that. `promoted` is what serves if it is
+    promoted; `done` is told whether it was, and clears away what is not needed any more. `foundation` is the candidate
+    that this one adds judgements to, None for one without.
     """
 
     system: System
@@ -60,8 +67,14 @@ class Candidate:
     promoted: Learned | int
     divergences: Measure
     halfway: Measure | None = None
+    crossfitted: Measure | None = None
     foundation: Candidate | None = None
     done: Callable[[bool], None] = field(default=lambda _: None)
+
+
+def digest(query: AskedQuery) -> str:
+    """A query by its sha256, for what lies outside the store."""
+    return hashlib.sha256(f"{query.collection}\0{query.text}".encode("utf-8", "surrogatepass")).hexdigest()
 
 
 class Trainer(Protocol):
@@ -79,7 +92,10 @@ def adapter(material: Material) -> Sequence[Candidate]:
     """
     recipe = Recipe()
     lessons = [*material.lessons.values()]
-    trained = train(lessons, recipe, seed=material.seed, deadline=material.deadline).adapter
+    done = train(lessons, recipe, seed=material.seed, deadline=material.deadline)
+    if not done.losses:
+        return []
+    trained = done.adapter
     made = {"trainer": "adapter", **recipe.to_dict()}
     plain = of_adapter(trained, made, material.embedder)
     taught = [query for query in material.lessons if any(said.grade > 0 for said in query.judgements)]
@@ -89,7 +105,7 @@ def adapter(material: Material) -> Sequence[Candidate]:
 def with_judgements(material: Material, plain: Candidate, trained: Adapter, queries: Sequence[AskedQuery]) -> Candidate:
     """The plain candidate, with what judgements of these queries add to it; the more there are, the less is plain."""
     index, embedder = material.index, material.embedder
-    lessons = [lesson for lesson in judged(index, embedder, queries) if lesson is not None]
+    lessons = [lesson for lesson in judged(index, embedder, queries, deadline=material.deadline) if lesson is not None]
     adapter, step = trained, 0.0
     if len(lessons) >= config.JUDGED_LESSONS:
         step = min(config.JUDGED_STEP * math.sqrt(len(lessons)), 1.0)
@@ -99,10 +115,10 @@ def with_judgements(material: Material, plain: Candidate, trained: Adapter, quer
         index,
         embedder,
         lambda snapshot, calibration: snapshot.serving(trained, calibration),
-        queries,
+        queries[: config.JUDGED_BALANCED],
         deadline=material.deadline,
     )
-    scale = surer(index, embedder, queries, calibration or in_force(index))
+    scale = surer(index, embedder, queries[: config.JUDGED_BALANCED], calibration or in_force(index))
     if scale is not None:
         calibration = replace(calibration or in_force(index), hybrid=scale)
     recipe = {
@@ -122,6 +138,19 @@ def judged_recipe(lessons: int) -> Recipe:
     return Recipe(penalty=config.JUDGED_MANY_PENALTY, epochs=config.JUDGED_MANY_EPOCHS)
 
 
+def crossfitted(lessons: Lessons) -> NDArray[np.float64]:
+    """Divergences by query, (n,), of adapters trained on the other folds; near-duplicates share a fold."""
+    numbers = np.array(folds(list(lessons), config.GATE_FOLDS))
+    values = list(lessons.values())
+    found = np.empty(len(values))
+    for number in range(config.GATE_FOLDS):
+        own, others = np.flatnonzero(numbers == number), np.flatnonzero(numbers != number)
+        taught = train([values[place] for place in others], Recipe()).adapter if len(others) else None
+        if len(own):
+            found[own] = divergences([values[place] for place in own], taught)
+    return found
+
+
 def of_adapter(
     adapter: Adapter, recipe: Mapping[str, Any], embedder: Embedder, calibration: Calibration | None = None
 ) -> Candidate:
@@ -133,6 +162,7 @@ def of_adapter(
         promoted=Learned(adapter, recipe, {}, calibration),
         divergences=lambda lessons: divergences([*lessons.values()], adapter),
         halfway=lambda lessons: divergences([*lessons.values()], half),
+        crossfitted=crossfitted,
     )
 
 
