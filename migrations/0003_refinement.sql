@@ -15,7 +15,7 @@ CREATE TABLE model_files (
 -- A run holds the file's one lease while its status is 'running' and `lease_until` (milliseconds) is not past.
 ALTER TABLE refine_runs ADD COLUMN owner TEXT; -- host and process id
 ALTER TABLE refine_runs ADD COLUMN lease_until INTEGER;
-ALTER TABLE refine_runs ADD COLUMN model INTEGER REFERENCES models (id); -- the candidate it made, if any
+ALTER TABLE refine_runs ADD COLUMN model INTEGER REFERENCES models (id); -- what it promoted, if anything
 
 -- What a run saw of its held-out queries, for its report; `figures` is JSON. Forgetting erases them like logged ones.
 CREATE TABLE refine_queries (

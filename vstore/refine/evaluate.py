@@ -101,10 +101,7 @@ def compare(
 
 @dataclass(frozen=True, slots=True)
 class Relevance:
-    """What a query's judgements say, by chunk; where one is about a whole document, by document.
-
-    `documents` maps chunks to documents where those are judged, and is empty otherwise.
-    """
+    """What a query's judgements say: grades by the id of a chunk, or of a document where one is about a whole one."""
 
     grades: Mapping[int, float]
     by_document: bool

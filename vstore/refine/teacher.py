@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
 
 def as_asked(query: AskedQuery) -> Query:
-    """The default search for a query, as its user had it."""
+    """The default search for a query; the log keeps neither filters nor modes, and one collection at most."""
     return Query(query.text, config.SHOWN, "hybrid", config.DEFAULT_FUSION, query.scope, tuple(STAGES))
 
 
