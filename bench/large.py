@@ -18,7 +18,7 @@ from vstore import Store
 if TYPE_CHECKING:
     from vstore.types import FloatArray
 
-WORDS_A_CHUNK: Final = 160
+WORDS_A_CHUNK: Final = 130  # few enough for one chunk of 1,000 characters
 SENTENCE = re.compile(r"(?<=[.!?])\s+")
 
 
@@ -65,11 +65,11 @@ def texts(corpora: list[Path], count: int, seed: int = 0) -> Iterator[str]:
         words: list[str] = []
         while len(words) < WORDS_A_CHUNK:
             words += draw.choice(pool).split()
-        yield " ".join(words[: WORDS_A_CHUNK + 20])
+        yield " ".join(words[:WORDS_A_CHUNK])
 
 
 def build(store: Store, corpora: list[Path], count: int) -> None:
-    """Fill a store with that many documents of one chunk or two."""
+    """Fill a store with that many documents, nearly all of one chunk."""
     folder = store.path.parent / "large"
     folder.mkdir()
     corpus = folder / "corpus.jsonl"

@@ -3,13 +3,15 @@
     python bench/refine.py gate --data FOLDER --names all --seeds 5 --out gate.json
     python bench/refine.py feedback --data FOLDER --names all --seeds 5 --out feedback.json
     python bench/refine.py encoder --data FOLDER --names scifact
+    python bench/refine.py cost --data FOLDER --names scifact climate-fever-sent qmsum mtragun
 
 `gate`: a log that nobody judged, as in bench/adapter.py: the train or dev split, of which each seed after the first
 takes another 80%, or half of the questions, drawn anew for each seed. The log is divided by `refine.guard.split`; the
 candidate is trained on one side, the decision rests on the other, and what it is worth is measured on the reported
 questions, which neither has seen. Besides the genuine candidate of a seed there are five sabotaged ones.
 
-`feedback`: the same, with the judgements of N questions of the log given as feedback.
+`feedback`: the same, with the judgements of N questions of the log given as feedback. `encoder`: the model itself.
+`cost`: a night with a log of 1,000 questions over 50,000 chunks, put together of the collections' sentences.
 """
 
 from __future__ import annotations
@@ -22,6 +24,7 @@ if not __package__:  # run as a file: this folder is on the path, where collecti
 import argparse
 import json
 import re
+import resource
 import tempfile
 import time
 from collections import defaultdict
@@ -30,7 +33,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timezone
 from pathlib import Path
-from statistics import fmean
+from statistics import fmean, median
 from typing import Any, Final
 
 import numpy as np
@@ -38,13 +41,16 @@ from platformdirs import user_cache_path
 
 from bench.cache import CachedEmbedder
 from bench.datasets import Question, find_collections, fitting_and_reported
+from bench.large import SketchEmbedder, build
 from bench.provenance import provenance
 from bench.scoring import SEED, documents_in_order
 from vstore import Store, config, settings
+from vstore.adapter import Adapter
 from vstore.embed import load
 from vstore.filters import Filter, parse
 from vstore.judgements import Judgement
 from vstore.metrics import bootstrap_interval
+from vstore.refine import loop
 from vstore.refine.adapter import Lesson
 from vstore.refine.decide import Decision
 from vstore.refine.evaluate import Compared, System, compare
@@ -52,8 +58,10 @@ from vstore.refine.guard import Split, distinct, split
 from vstore.refine.lessons import taught
 from vstore.refine.loop import weighed
 from vstore.refine.queries import AskedQuery
+from vstore.refine.teacher import as_asked
 from vstore.refine.trainers import TRAINERS, Candidate, Material, of_adapter
 from vstore.runs import Learned
+from vstore.search.pipeline import find
 from vstore.types import Embedder, Scope
 
 LOG_SHARE: Final = 0.8  # of a split made for fitting, that a seed after the first takes as its log
@@ -412,6 +420,68 @@ def encoder_report(runs: Sequence[dict[str, Any]]) -> None:
     show(rows)
 
 
+# --- cost -------------------------------------------------------------------------------------------------------------
+
+CHUNKS: Final = 50_000
+LOGGED: Final = 1_000
+TIMED: Final = 60  # searches before and after, taken in turn
+
+
+def cost(folders: Sequence[Path]) -> dict[str, Any]:
+    """What a night takes: seconds, memory, bytes of the file, and milliseconds of each later search."""
+    sketch = SketchEmbedder()
+    corpora = [folder / "corpus.jsonl" for folder in folders]
+    lines = [line for folder in folders for line in (folder / "queries.jsonl").read_text(encoding="utf-8").splitlines()]
+    questions = list(dict.fromkeys(" ".join(json.loads(line)["text"].split()) for line in lines))[:LOGGED]
+    with (
+        tempfile.TemporaryDirectory(prefix="vstore-bench-") as place,
+        Store(Path(place) / "large.db", sketch, log=False, metrics=False) as store,
+    ):
+        build(store, corpora, CHUNKS)
+        chunks = store.stats().chunks
+        asked = Path(place) / "asked.txt"
+        asked.write_text("\n".join(questions), encoding="utf-8")
+        for question in questions[:TIMED]:
+            store.search(question)  # warm
+        size, memory, embedded = store.path.stat().st_size, peak_memory(), sketch.embedded
+        started = time.monotonic()
+        record = loop.run(store, queries=asked)
+        seconds = time.monotonic() - started
+        grown, more = store.path.stat().st_size - size, peak_memory() - memory
+        with store.index.snapshot() as snapshot:
+            adapter = snapshot.adapter
+        return {
+            "chunks": chunks,
+            "queries": len(questions),
+            "seconds": round(seconds, 1),
+            "memory, MB more": round(more / 2**20),
+            "file, MB more": round(grown / 2**20, 2),
+            "chunks embedded": sketch.embedded - embedded,
+            "ms a search, before and after": slowdown(store, sketch, adapter, questions[:TIMED]),
+            "decision": record.decision,
+        }
+
+
+def slowdown(store: Store, embedder: Embedder, adapter: Adapter | None, questions: Sequence[str]) -> str:
+    """Median milliseconds of a search without and with the adapter, each question both ways in turn."""
+    times: tuple[list[float], list[float]] = ([], [])
+    for question in questions:
+        query = as_asked(AskedQuery(question))
+        vector = embedder.embed_queries([question])[0]
+        for found, one in zip(times, (None, adapter), strict=True):
+            started = time.perf_counter()
+            with store.index.snapshot() as snapshot:
+                find(snapshot.serving(one), query, "hybrid", (embedder.fingerprint, vector), {})
+            found.append(1000.0 * (time.perf_counter() - started))
+    gaps = [after - before for before, after in zip(*times, strict=True)]
+    return f"{median(times[0]):.1f}, {median(times[1]):.1f} (median difference {median(gaps):+.1f})"
+
+
+def peak_memory() -> int:
+    """The most memory this process has held so far, in bytes (on Linux)."""
+    return 1024 * resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+
+
 # --- printing ---------------------------------------------------------------------------------------------------------
 
 
@@ -441,6 +511,9 @@ def macro(rows: Sequence[dict[str, Any]]) -> dict[str, Any]:
 def main(arguments: list[str] | None = None) -> None:
     """Run one part, print its tables, and write the JSON file when one is asked for."""
     options = _parser().parse_args(arguments)
+    if options.part == "cost":
+        show([cost(find_collections(options.data, options.names))])
+        return
     embedder = CachedEmbedder(load(settings.DEFAULT_MODEL), options.cache)
     runs: list[dict[str, Any]] = []
     for folder in find_collections(options.data, options.names):
@@ -465,7 +538,7 @@ REPORTS = {"gate": gate_report, "feedback": feedback_report, "encoder": encoder_
 
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("part", choices=sorted(PARTS), help="what to measure")
+    parser.add_argument("part", choices=[*PARTS, "cost"], help="what to measure")
     parser.add_argument("--data", type=Path, required=True, help="folder that holds the collections' folders")
     parser.add_argument("--names", nargs="+", default=["all"], help="collections to measure, or: all")
     parser.add_argument("--seeds", type=int, default=5, help="logs drawn of each collection (default: 5)")

@@ -17,6 +17,7 @@ SCRIPTS = [
     "fusion",
     "ingest",
     "reference",
+    "refine",
     "size",
     "stages",
     "startup",
