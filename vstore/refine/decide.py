@@ -126,11 +126,11 @@ def _differs(evidence: Evidence) -> Check:
 def _teachable(evidence: Evidence) -> Check:
     distance = float(evidence.base.mean())
     near, far = config.GATE_NEAR, config.GATE_FAR
-    sentence = f"the model alone ranks {distance:.2f} nats from the teacher"
+    sentence = f"the model alone ranks {distance:.2f} nats from the teacher, and learns from {near:g} to {far:g}"
     if distance < near:
-        sentence += f"; below {near:g} there is nothing to learn but noise"
+        sentence += "; nearer there is nothing to learn but noise"
     elif distance > far:
-        sentence += f"; above {far:g} it can hardly read these queries, or what they look for"
+        sentence += "; farther it can hardly read these queries, or what they look for"
     return Check("teachable", near <= distance <= far, sentence, {"distance": distance})
 
 
@@ -162,18 +162,20 @@ def _generalises(evidence: Evidence) -> Check:
 
 def _measured_step(evidence: Evidence, halfway: FloatSeries) -> Check:
     lost = float(evidence.candidate.mean() - halfway.mean())
+    if lost < 0.0:
+        return Check("step", True, "half its step would be farther from the teacher", {"whole_minus_half": lost})
     sentence = "half its step would be closer to the teacher than the whole one: it goes too far"
-    return Check("step", lost < 0.0, sentence, {"whole_minus_half": lost})
+    return Check("step", False, sentence, {"whole_minus_half": lost})
 
 
 def _improves(evidence: Evidence) -> Check:
     """Against what serves now, which may be an adapter from an earlier night."""
     share = reduction(evidence.serving, evidence.candidate)
-    sentence = (
-        f"against what serves now it takes away {share:.1%} of the distance to the teacher, and less than "
-        f"{config.GATE_MIN_REDUCTION:.0%} is not worth a switch"
-    )
-    return Check("improves", share >= config.GATE_MIN_REDUCTION, sentence, {"reduction": share})
+    sentence = f"against what serves now it takes away {share:.1%} of the distance to the teacher"
+    worth = share >= config.GATE_MIN_REDUCTION
+    if not worth:
+        sentence += f", and less than {config.GATE_MIN_REDUCTION:.0%} is not worth a switch"
+    return Check("improves", worth, sentence, {"reduction": share})
 
 
 def _judged(evidence: Evidence) -> Check:

@@ -104,7 +104,7 @@ def train(
     base that cannot be used, and TrainingError when the loss ceases to be finite or the exported model does not give
     the trained one's vectors.
     """
-    _require_extra()
+    require_extra()
     recipe = recipe or EncoderRecipe()
     model = base if isinstance(base, LocalModel) else open_folder(base)
     plan = [batches(examples, recipe.batch, recipe.negatives, seed=seed, epoch=epoch) for epoch in range(recipe.epochs)]
@@ -389,12 +389,11 @@ def _by_epoch(losses: Sequence[float], lengths: Sequence[int]) -> tuple[float, .
     return tuple(float(np.mean(losses[end - length : end])) for end, length in zip(ends.tolist(), lengths, strict=True))
 
 
-def _require_extra() -> None:
+def require_extra() -> None:
+    """Raise MissingExtraError without torch or sentence-transformers."""
     try:
         import sentence_transformers  # noqa: F401
         import torch  # noqa: F401
     except ImportError as error:
-        raise MissingExtraError(
-            f"training an encoder needs torch and sentence-transformers ({error}); install them with: "
-            "pip install 'vstore[refine]'"
-        ) from error
+        message = f"training an encoder needs torch and sentence-transformers ({error}); install them with: "
+        raise MissingExtraError(message + "pip install 'vstore[refine]'") from error

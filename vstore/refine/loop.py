@@ -45,8 +45,10 @@ class Configuration:
 
     def __post_init__(self) -> None:
         trainer(self.trainer)
-        if not 0 < self.budget_seconds < float("inf"):
+        if not isinstance(self.budget_seconds, int | float) or not 0 < self.budget_seconds < float("inf"):
             raise InputError(f"the budget is a number of seconds, not {self.budget_seconds!r}")
+        if not isinstance(self.seed, int) or self.seed < 0:
+            raise InputError(f"the seed is a whole number from 0 on, not {self.seed!r}")
 
 
 def run(
@@ -174,6 +176,9 @@ def _night(
 
     train, held_out = distinct(divided.train)[: config.MAX_TAUGHT], distinct(divided.held_out)[: config.MAX_COMPARED]
     report: dict[str, Any] = {"queries": len(divided.train) + len(divided.held_out), "notes": list(notes)}
+    if len(divided.train) > config.MAX_TAUGHT or len(divided.held_out) > config.MAX_COMPARED:
+        most = f"the {config.MAX_TAUGHT:,} asked most often are learned from and {config.MAX_COMPARED:,} judge"
+        report["notes"].append(f"there are more queries than a run needs: {most}")
     if lacking := _lacking(len(train), len(held_out), "searches add to them"):
         return _Night(Conclusion("kept", lacking, report))
     index, embedder, over = store.index, store.embedder(), _active(store.index)
@@ -182,7 +187,8 @@ def _night(
     lessons = taught(index, embedder, train, deadline=until(config.TEACHING_SHARE))
     unseen = taught(index, embedder, held_out, deadline=until(config.UNSEEN_SHARE))
     report |= {"learned_from": len(lessons), "held_out": len(unseen)}
-    if lacking := _lacking(len(lessons), len(unseen), "the others found nothing, or there was no time to ask them"):
+    remedy = "the time was up; give it more" if time.monotonic() >= until(config.TEACHING_SHARE) else "add documents"
+    if lacking := _lacking(len(lessons), len(unseen), remedy):
         return _Night(Conclusion("kept", lacking, report))
     progress(f"training the {asked.trainer} with {len(lessons)} lessons")
     further: dict[AskedQuery, Lesson] = {}
@@ -204,11 +210,12 @@ def _night(
         )
     )
     if not candidates:
-        return _Night(Conclusion("kept", "kept what serves: training needs more time; the next run goes on", report))
+        sentence = "kept what serves: training needs more time; give it more, or run again to go on"
+        return _Night(Conclusion("kept", sentence, report))
     progress("comparing it with what serves now")
     shown = [query for query in held_out if query.judgements]
     shown += [query for query in held_out if not query.judgements][: config.MAX_SHOWN]
-    judged = weighed(index, embedder, candidates, lessons, unseen, shown, deadline=until(1.0))
+    judged = weighed(index, embedder, candidates, lessons, unseen, shown, deadline=until(config.COMPARING_SHARE))
     report |= {
         "candidates": [
             {"recipe": dict(each.candidate.recipe), "checks": [check.to_dict() for check in each.decision.checks]}
@@ -250,8 +257,8 @@ def weighed(
     for candidate in candidates:
         compared = compare(index, System(embedder, _as_it_is), candidate.system, shown, deadline=deadline)
         evidence = weigh(index, candidate, lessons, unseen, compared)
-        if len(compared) < sum(bool(query.judgements) for query in shown):
-            decision = Decision(False, "kept what serves: there was no time to search all held-out judged queries")
+        if len(compared) < max(min(len(shown), config.GATE_HELD_OUT), sum(bool(query.judgements) for query in shown)):
+            decision = Decision(False, "kept what serves: the time was up before the comparison was done; give it more")
         else:
             decision = decide(evidence)
         found.append(Weighed(candidate, compared, evidence, decision))

@@ -26,7 +26,7 @@ td,th{padding:.3rem .8rem .3rem 0;text-align:left;vertical-align:top;border-bott
 small,figcaption{color:#666}figure{margin:1rem 0}svg{max-width:100%;height:auto}
 @media(max-width:40rem){.pair{grid-template-columns:1fr}}
 @media(prefers-color-scheme:dark){body{color:#ddd;background:#1b1b1a}.decision{background:#2a2a27}td,th{border-color:#444}
-.yes{color:#6fcf97}.no{color:#f2867c}small,figcaption{color:#aaa}svg text{fill:#ccc}}
+.yes{color:#6fcf97}.no{color:#f2867c}small,figcaption{color:#aaa}svg text:not([fill]){fill:#ccc}}
 """
 
 
@@ -61,10 +61,16 @@ def _evidence(report: Mapping[str, Any]) -> str:
     notes = "".join(f"<li>{escape(note)}</li>" for note in report.get("notes", []))
     counts = ", ".join(
         f"{report[key]} {name}"
-        for key, name in (("queries", "queries"), ("learned_from", "learned from"), ("held_out", "held out"))
+        for key, name in (
+            ("queries", "queries"),
+            ("learned_from", "learned from"),
+            ("held_out", "held out"),
+            ("seconds", "seconds"),
+        )
         if key in report
     )
-    return f"<h2>Evidence</h2><p>{escape(counts)}.</p>{''.join(tables)}{f'<ul>{notes}</ul>' if notes else ''}"
+    counts = f"{counts}." if counts else "There is none."
+    return f"<h2>Evidence</h2><p>{escape(counts)}</p>{''.join(tables)}{f'<ul>{notes}</ul>' if notes else ''}"
 
 
 def _checks(tried: Mapping[str, Any]) -> str:
@@ -101,18 +107,18 @@ def _comparison(report: Mapping[str, Any]) -> str:
 
 def _plots(queries: Sequence[SeenQuery]) -> str:
     cosines = [[float(query.figures[side]["cosine"]) for query in queries] for side in ("before", "after")]
-    figures = [
-        _figure(
-            histograms(*cosines, label="cosine of the best result"),
-            "How close the best of the first results is to the query, by the model's own vectors: before and after.",
+    figures = []
+    if cosines[0] != cosines[1]:
+        caption = (
+            "How close the best of the first results is to the query by the model's own vectors, before and after."
         )
-    ]
+        figures.append(_figure(histograms(*cosines, label="cosine of the best result"), caption))
     for change, caption in (
         (_gain, "Change of NDCG@10 by judged query, the largest loss first."),
         (_nearer, "How much nearer to the teacher each query's ranking by meaning gets (divergence taken away)."),
     ):
         values = sorted(value for value in map(change, queries) if value is not None)
-        if values:
+        if any(values):
             figures.append(_figure(bars(values, label="queries"), caption))
     return f"<h2>Before and after</h2>{''.join(figures)}"
 
@@ -136,17 +142,18 @@ def _regressions(index: Index, queries: Sequence[SeenQuery]) -> str:
     measure: Callable[[SeenQuery], float | None] = (
         _gain if any(_gain(query) is not None for query in queries) else _nearer
     )
-    measured = [(value, query) for query in queries if (value := measure(query)) is not None and value < 0.0]
+    changed = [query for query in queries if _first(query, "before") != _first(query, "after")]
+    measured = [(value, query) for query in changed if (value := measure(query)) is not None and value < 0.0]
     worst = sorted(measured, key=lambda pair: pair[0])[: config.REPORTED_REGRESSIONS]
     if not worst:
         return ""
     shown = [_regression(index, value, query) for value, query in worst]
-    unit = "NDCG@10" if measure is _gain else "divergence from the teacher, with the sign turned"
+    unit = "NDCG@10" if measure is _gain else "how much farther their ranking by meaning is from the teacher"
     return f"<h2>The worst regressions</h2><p>By {unit}.</p>{''.join(shown)}"
 
 
 def _regression(index: Index, value: float, query: SeenQuery) -> str:
-    lists = [query.figures[side]["first"][: config.REPORTED_RESULTS] for side in ("before", "after")]
+    lists = [_first(query, side) for side in ("before", "after")]
     with index.snapshot() as snapshot:
         chunks = snapshot.chunks([chunk_id for ids in lists for chunk_id in ids])
     columns = [
@@ -154,6 +161,10 @@ def _regression(index: Index, value: float, query: SeenQuery) -> str:
         for name, ids in zip(("before", "after"), lists, strict=True)
     ]
     return f'<h3>{value:+.4f}: {escape(query.query)}</h3><div class="pair">{"".join(columns)}</div>'
+
+
+def _first(query: SeenQuery, side: str) -> list[int]:
+    return list(query.figures[side]["first"][: config.REPORTED_RESULTS])
 
 
 def _result(chunk: StoredChunk | None) -> str:

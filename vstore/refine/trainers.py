@@ -93,8 +93,8 @@ def adapter(material: Material) -> Sequence[Candidate]:
     recipe = Recipe()
     lessons = [*material.lessons.values()]
     done = train(lessons, recipe, seed=material.seed, deadline=material.deadline)
-    if not done.losses:
-        return []
+    if len(done.losses) < recipe.epochs:
+        return []  # what was learned in half the time would be refused, and for the wrong reason
     trained = done.adapter
     made = {"trainer": "adapter", **recipe.to_dict()}
     plain = of_adapter(trained, made, material.embedder)
@@ -177,7 +177,11 @@ TRAINERS: dict[str, Trainer] = {"adapter": adapter, "encoder": encoder}
 
 
 def trainer(name: str) -> Trainer:
-    """A trainer by its name. Raises InputError."""
+    """A trainer by its name. Raises InputError, and MissingExtraError for one that needs what is not installed."""
     if name not in TRAINERS:
         raise InputError(f"there is no trainer {name!r}; there are {', '.join(TRAINERS)}")
+    if name == "encoder":
+        from vstore.refine.encoder import require_extra  # before a night is spent on its lessons
+
+        require_extra()
     return TRAINERS[name]
