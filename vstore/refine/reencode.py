@@ -102,11 +102,13 @@ def _examples(material: Material) -> tuple[str, list[Example]]:
     """What names the training that is under way, and its examples, else newly mined ones; none without time to mine.
 
     Between nights only ids of chunks and hashes of queries are kept. What was forgotten is not learned any more; when a
-    query is held out by now, the training begins anew.
+    query is held out by now, or half of them are gone, the training begins anew.
     """
     path = material.workplace / _PLAN
     plan = _read(path)
-    if not plan or any(key in material.held_out for key, _, _ in plan):
+    known = {digest(query): query for query in material.lessons}
+    kept = sum(key in known for key, _, _ in plan)
+    if 2 * kept <= len(plan) or any(key in material.held_out for key, _, _ in plan):
         shutil.rmtree(material.workplace, ignore_errors=True)
         mined = mine(material.index, material.embedder, list(material.lessons), deadline=material.deadline)
         if time.monotonic() >= material.deadline:
@@ -118,7 +120,6 @@ def _examples(material: Material) -> tuple[str, list[Example]]:
         ]
         material.workplace.mkdir(parents=True, mode=0o700)
         write_atomically(path, json.dumps(plan).encode())
-    known = {digest(query): query for query in material.lessons}
     triples = [(known[key], positive, negatives) for key, positive, negatives in plan if key in known]
     return hashlib.sha256(json.dumps(plan).encode()).hexdigest(), examples_of(material, triples)
 
