@@ -181,8 +181,9 @@ def _night(
         report["notes"].append(f"there are more queries than a run needs: {most}")
     if lacking := _lacking(len(train), len(held_out), "searches add to them"):
         return _Night(Conclusion("kept", lacking, report))
-    index, embedder, over = store.index, store.embedder(), _active(store.index)
+    index = store.index
     index.watch_queries(number, [query.text for query in held_out])
+    embedder, over = store.embedder(), _active(index)
     progress(f"asking {len(train)} queries to learn from and {len(held_out)} to judge by")
     lessons = taught(index, embedder, train, deadline=until(config.TEACHING_SHARE))
     unseen = taught(index, embedder, held_out, deadline=until(config.UNSEEN_SHARE))

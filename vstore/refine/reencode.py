@@ -79,7 +79,7 @@ def encoder(material: Material, recipe: EncoderRecipe | None = None) -> Sequence
         return []
     queries = [as_asked(query) for query in material.lessons]
     calibration = carried_over(material.index, material.embedder, new, space, queries[: config.MAX_SHOWN])
-    material.index.complete_encoder(model_id, {}, calibration)
+    material.index.complete_encoder(model_id, {"learned_from": len(material.lessons)}, calibration)
     space = replace(space, calibration=calibration)
 
     def done(promoted: bool) -> None:
