@@ -28,7 +28,7 @@ import resource
 import tempfile
 import time
 from collections import defaultdict
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timezone
@@ -311,13 +311,13 @@ COUNTS: Final = (10, 30, 100, 300)  # judged queries given as feedback
 LOSS: Final = -0.01  # change of the fused NDCG@10 below which feedback did harm
 
 
-def feedback(bench: Bench, seeds: int) -> list[dict[str, Any]]:
+def feedback(bench: Bench, seeds: int, numbers: Sequence[int] = COUNTS) -> list[dict[str, Any]]:
     """The judgements of N questions of the log, for every N that it has, and of all where the log is a split."""
     runs = []
     for seed in range(seeds):
         log, reported = bench.split(seed)
         order = np.random.default_rng([seed, 7]).permutation(len(log))
-        counts = [count for count in COUNTS if count <= len(log)]
+        counts = [count for count in numbers if count <= len(log)]
         for count in [*counts, *([] if bench.halves or seed else [len(log)])]:
             judged = {log[place].id for place in order[:count]}
             divided = split([bench.asked(question, judged=question.id in judged) for question in log])
@@ -364,7 +364,7 @@ def feedback_report(runs: Sequence[dict[str, Any]]) -> None:
     """The table, and for each number of judged queries the mean over the collections."""
     rows = feedback_table(runs)
     show(rows)
-    for count in COUNTS:
+    for count in dict.fromkeys(row["judged"] for row in rows):
         of_count = [row for row in rows if row["judged"] == count]
         if of_count:
             lost, total = sum(row["seeds that lose .01"] for row in of_count), sum(row["runs"] for row in of_count)
@@ -515,10 +515,11 @@ def main(arguments: list[str] | None = None) -> None:
         show([cost(find_collections(options.data, options.names))])
         return
     embedder = CachedEmbedder(load(settings.DEFAULT_MODEL), options.cache)
+    more = [options.judged] if options.part == "feedback" else []
     runs: list[dict[str, Any]] = []
     for folder in find_collections(options.data, options.names):
         with opened(folder, embedder) as bench:
-            runs += PARTS[options.part](bench, options.seeds)
+            runs += PARTS[options.part](bench, options.seeds, *more)
         print(f"{folder.name}: {len(runs)} runs", file=sys.stderr, flush=True)
         if options.out:
             options.out.write_text(json.dumps({**provenance(), "runs": runs}) + "\n", encoding="utf-8")
@@ -532,7 +533,7 @@ def gate_report(runs: Sequence[dict[str, Any]]) -> None:
     show(sabotage_table(runs))
 
 
-PARTS = {"gate": gate, "feedback": feedback, "encoder": encoder}
+PARTS: dict[str, Callable[..., list[dict[str, Any]]]] = {"gate": gate, "feedback": feedback, "encoder": encoder}
 REPORTS = {"gate": gate_report, "feedback": feedback_report, "encoder": encoder_report}
 
 
@@ -542,6 +543,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--data", type=Path, required=True, help="folder that holds the collections' folders")
     parser.add_argument("--names", nargs="+", default=["all"], help="collections to measure, or: all")
     parser.add_argument("--seeds", type=int, default=5, help="logs drawn of each collection (default: 5)")
+    parser.add_argument("--judged", type=int, nargs="+", default=COUNTS, help="numbers of judged questions (feedback)")
     parser.add_argument("--cache", type=Path, default=user_cache_path("vstore") / "bench", help="folder for vectors")
     parser.add_argument("--out", type=Path, help="JSON file for the runs")
     return parser
