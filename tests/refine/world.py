@@ -6,7 +6,11 @@ others. A map of queries that leaves them out finds what was asked for.
 
 from __future__ import annotations
 
+import atexit
+import functools
 import random
+import shutil
+import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -40,10 +44,20 @@ def questions(count: int, seed: int = 2) -> list[str]:
     return [" ".join([*draw.sample(COURTESY, 3), *pair]) for pair in draw.sample(pairs, count)]
 
 
-def made(path: Path, asked: int = 120, **options: object) -> Iterator[Store]:
-    """A store of that world with questions in its log."""
-    with Store(path, TOY, metrics=False, **options) as store:  # type: ignore[arg-type]
+def made(path: Path, asked: int = 120) -> Iterator[Store]:
+    """A store of that world with questions in its log: a copy of one that is made once for all tests."""
+    shutil.copy(_original(asked), path)
+    with Store(path, TOY, metrics=False) as store:
+        yield store
+
+
+@functools.cache
+def _original(asked: int) -> Path:
+    """A closed store, so that its file is all there is of it and may be copied."""
+    folder = Path(tempfile.mkdtemp(prefix="vstore-world-"))
+    atexit.register(shutil.rmtree, folder, ignore_errors=True)
+    with Store(folder / "memory.db", TOY, metrics=False) as store:
         fill(store)
         for question in questions(asked):
             store.search(question)
-        yield store
+    return folder / "memory.db"
