@@ -146,3 +146,12 @@ def test_a_query_that_is_forgotten_while_the_run_measures_it_does_not_come_back(
     seen = tuple(SeenQuery(text, {"before": 1.0}) for text in ("password is swordfish", "what else is new"))
     index.conclude_run(number, Conclusion("kept", "no", queries=seen))
     assert [query.query for query in index.run_queries(number)] == ["what else is new"]
+
+
+def test_what_a_dead_run_did_not_measure_is_not_shown_as_measured(index: SqliteIndex, path: Path) -> None:
+    number = index.begin_run({})
+    index.watch_queries(number, ["what is blue"])
+    change(path, "UPDATE refine_runs SET lease_until = 0")
+    assert index.run_queries(number) == []
+    index.begin_run({})
+    assert rows(path, "SELECT count(*) FROM refine_queries") == [(0,)]

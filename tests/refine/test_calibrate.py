@@ -102,3 +102,15 @@ def test_confidence_is_shifted_to_what_was_judged_and_the_verdict_on_a_search_st
     assert shifted.best_intercept + shifted.best * (0.7 + by) == pytest.approx(best_before)
     assert surer(store.index, TOY, asked, Calibration(2.5)) is None
     assert surer(store.index, TOY, asked[: config.CONFIDENCE_PAIRS - 1], Calibration(2.5, SCALE, SCALE)) is None
+
+
+def test_a_shift_that_does_not_predict_what_others_judged_is_not_made(store: Store) -> None:
+    """In the first half of the queries nearly all was judged relevant, in the second hardly anything."""
+    asked = []
+    for number, query in enumerate(queries(40)):
+        ids = [hit.document.id for hit in store.search(query.text, k=4)]
+        grade = 1.0 if number < 20 else 0.0
+        grades = [(one, grade if one != ids[0] else 1.0 - grade) for one in ids]
+        said_of = tuple(replace(said(query.text), document_id=one, grade=value) for one, value in grades)
+        asked.append(replace(query, judgements=said_of))
+    assert surer(store.index, TOY, asked, Calibration(2.5, SCALE, SCALE)) is None

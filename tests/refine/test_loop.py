@@ -234,7 +234,8 @@ def test_what_was_rolled_back_is_not_promoted_again_for_nothing(store: Store) ->
     assert second.status == "kept"
     assert (
         second.decision is not None
-        and f"model {first.model} was rolled back, and there is hardly more" in second.decision
+        and f"model {first.model} was rolled back, and there are hardly more queries since (0 new ones)"
+        in second.decision
     )
     for question in questions(200):
         store.search(question)

@@ -135,7 +135,7 @@ def mine(context: Context, queries: str | None) -> None:
 
     with context.store() as store:
         if not context.quiet:
-            click.echo("mining; a thousand queries take a minute", err=True)
+            click.echo("mining; it takes as long as to search for each query", err=True)
         mined = loop.mined(store, queries)
         for row in rows(store.index, mined):
             click.echo(json.dumps(row, ensure_ascii=False))

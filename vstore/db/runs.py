@@ -30,6 +30,7 @@ def begin(connection: apsw.Connection, configuration: str) -> int:
             )
         end = "UPDATE refine_runs SET status = 'interrupted', finished_at = ?, decision = ? WHERE id = ?"
         run(connection, end, (now(), "it was interrupted before it could decide; nothing was changed", run_id))
+        _drop_unmeasured(connection, run_id)
     ((run_id,),) = run(
         connection,
         "INSERT INTO refine_runs (started_at, status, configuration, owner, lease_until)"
@@ -72,9 +73,14 @@ def conclude(connection: apsw.Connection, run_id: int, conclusion: Conclusion) -
     for seen in conclusion.queries:
         sql = "UPDATE refine_queries SET figures = ? WHERE run = ? AND query = ?"
         run(connection, sql, (json.dumps(dict(seen.figures)), run_id, seen.query))
-    run(connection, "DELETE FROM refine_queries WHERE run = ? AND figures = '{}'", (run_id,))
+    _drop_unmeasured(connection, run_id)
     _trim(connection)
     return promoted
+
+
+def _drop_unmeasured(connection: apsw.Connection, run_id: int) -> None:
+    """Held-out queries that were noted, and that the run did not come to."""
+    run(connection, "DELETE FROM refine_queries WHERE run = ? AND figures = '{}'", (run_id,))
 
 
 def _trim(connection: apsw.Connection) -> None:
@@ -104,7 +110,7 @@ def records(connection: apsw.Connection) -> list[RunRecord]:
 
 def queries(connection: apsw.Connection, run_id: int) -> list[SeenQuery]:
     """See `Index.run_queries`."""
-    sql = "SELECT query, figures FROM refine_queries WHERE run = ? ORDER BY rowid"
+    sql = "SELECT query, figures FROM refine_queries WHERE run = ? AND figures <> '{}' ORDER BY rowid"
     return [SeenQuery(query, json.loads(figures)) for query, figures in run(connection, sql, (run_id,))]
 
 

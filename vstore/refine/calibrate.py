@@ -1,6 +1,7 @@
 """Calibration from judgements: how much keywords weigh in fusion, and how sure a search is of its results.
 
-Only the queries of the training side are looked at; whether it helps is for the held-out ones to say.
+Only the queries of the training side are looked at. Whether another balance helps is for the held-out ones to say; a
+shift of confidence is kept only where each half of the judged results is better predicted by what the other half says.
 """
 
 from __future__ import annotations
@@ -69,7 +70,8 @@ def surer(index: Index, embedder: Embedder, queries: Sequence[AskedQuery], calib
     """The hybrid scale, shifted so that its probabilities fit the judged results of these queries.
 
     Results that were judged relevant and others that were judged not are needed, CONFIDENCE_PAIRS of each; None without
-    them, or without a scale to shift. Whether a search holds an answer at all stays as it was.
+    them, without a scale to shift, or where that does not predict better. Whether a search holds an answer at all stays
+    as it was.
     """
     scale = calibration.hybrid
     if scale is None:
@@ -77,6 +79,9 @@ def surer(index: Index, embedder: Embedder, queries: Sequence[AskedQuery], calib
     pairs = odds(index, embedder, queries, scale)
     relevant = sum(said for _, said in pairs)
     if min(relevant, len(pairs) - relevant) < config.CONFIDENCE_PAIRS:
+        return None
+    halves = pairs[: len(pairs) // 2], pairs[len(pairs) // 2 :]  # of other queries, for they come query by query
+    if any(log_loss(own, shift(other)) >= log_loss(own) for own, other in (halves, halves[::-1])):
         return None
     by = shift(pairs)
     return replace(scale, intercept=scale.intercept + by, best_intercept=scale.best_intercept - scale.best * by)

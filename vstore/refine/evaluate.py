@@ -87,7 +87,8 @@ def compare(
     deadline: float | None = None,
 ) -> list[Compared]:
     """Serve the queries both ways, in one snapshot each; those not reached before the deadline are left out."""
-    vectors = [embedded(system.embedder, queries) for system in (before, after)]
+    old_vectors = embedded(before.embedder, queries)
+    vectors = old_vectors, old_vectors if after.embedder is before.embedder else embedded(after.embedder, queries)
     compared = []
     for query, old, new in zip(queries, *vectors, strict=True):
         if deadline is not None and time.monotonic() >= deadline:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import threading
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -11,6 +12,8 @@ from vstore import config
 from vstore.errors import RefinementOvertakenError, StoreError, VstoreError
 from vstore.runs import Conclusion
 from vstore.storage import Index
+
+logger = logging.getLogger(__name__)
 
 
 @contextmanager
@@ -44,15 +47,17 @@ def _renew(index: Index, number: int, ended: threading.Event) -> None:
     while not ended.wait(config.LEASE_RENEWAL_S):
         try:
             index.renew_run(number)
-        except RefinementOvertakenError:
-            return  # the run learns of it when it concludes
-        except StoreError:
-            continue  # busy for longer than we wait, or a full disk; the lease lasts for several such times
+        except RefinementOvertakenError as error:
+            logger.warning("%s", error)
+            return  # the run itself learns of it when it concludes
+        except StoreError as error:
+            # Busy for longer than we wait, or a full disk; the lease lasts for several such times.
+            logger.warning("the lease of run %d could not be renewed: %s", number, error)
 
 
 def _note(index: Index, number: int, conclusion: Conclusion) -> None:
     """Write down how it ended, if that can be written; a full disk must not hide the error that says so."""
     try:
         index.conclude_run(number, conclusion)
-    except VstoreError:
-        return
+    except VstoreError as error:
+        logger.warning("how run %d ended could not be noted: %s", number, error)

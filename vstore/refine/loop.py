@@ -6,6 +6,7 @@ What serves is not touched before the last step, which is one transaction; a run
 from __future__ import annotations
 
 import hashlib
+import math
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
@@ -30,7 +31,7 @@ from vstore.runs import Conclusion, Learned, RunRecord, SeenQuery
 from vstore.searches import LoggedQuery
 from vstore.storage import Index, Snapshot
 from vstore.store import Store
-from vstore.types import Embedder
+from vstore.types import Embedder, ModelRecord
 
 
 @dataclass(frozen=True, slots=True)
@@ -140,7 +141,7 @@ def status(store: Store) -> Status:
     """What there is to learn from, and what came of it so far."""
     queries = gathered(store)
     divided = split(queries)
-    serving = next((model for model in store.models() if model.active), None)
+    serving = _active(store.index)
     name = "nothing yet: no document was embedded"
     if serving is not None:
         name = serving.name if serving.kind == "base" else f"{serving.name} with adapter {serving.id}"
@@ -175,15 +176,12 @@ def _night(
         return began + share * asked.budget_seconds
 
     train, held_out = distinct(divided.train)[: config.MAX_TAUGHT], distinct(divided.held_out)[: config.MAX_COMPARED]
-    report: dict[str, Any] = {"queries": len(divided.train) + len(divided.held_out), "notes": list(notes)}
-    if len(divided.train) > config.MAX_TAUGHT or len(divided.held_out) > config.MAX_COMPARED:
-        most = f"the {config.MAX_TAUGHT:,} asked most often are learned from and {config.MAX_COMPARED:,} judge"
-        report["notes"].append(f"there are more queries than a run needs: {most}")
-    if lacking := _lacking(len(train), len(held_out), "searches add to them"):
+    report = _begun(divided, notes)
+    if lacking := _lacking(len(train), len(held_out), "searches add to them, unless the log is off"):
         return _Night(Conclusion("kept", lacking, report))
     index = store.index
     index.watch_queries(number, [query.text for query in held_out])
-    embedder, over = store.embedder(), _active(index)
+    embedder, serving = store.embedder(), _active(index)
     progress(f"asking {len(train)} queries to learn from and {len(held_out)} to judge by")
     lessons = taught(index, embedder, train, deadline=until(config.TEACHING_SHARE))
     unseen = taught(index, embedder, held_out, deadline=until(config.UNSEEN_SHARE))
@@ -192,12 +190,12 @@ def _night(
     if lacking := _lacking(len(lessons), len(unseen), remedy):
         return _Night(Conclusion("kept", lacking, report))
     progress(f"training the {asked.trainer} with {len(lessons)} lessons")
-    further: dict[AskedQuery, Lesson] = {}
+    material = lessons
     if asked.made_up:
         extra = corpus.made_up(index, divided, config.MADE_UP_QUERIES, seed=asked.seed)
         further = taught(index, embedder, extra, deadline=until(config.TRAINING_SHARE))
         report["made_up"] = len(further)
-    material = {**lessons, **{query: lesson for query, lesson in further.items() if query not in lessons}}
+        material = {**lessons, **{query: lesson for query, lesson in further.items() if query not in lessons}}
     candidates = trainer(asked.trainer)(
         Material(
             index=index,
@@ -225,9 +223,18 @@ def _night(
         "comparison": summary(judged[-1].compared),
         "seconds": round(time.monotonic() - began, 1),
     }
-    last = _unless_undone(index, judged[-1], report)
-    conclusion = _concluded(last, report, _seen(last, unseen), over)
+    last = _unless_undone(index, judged[-1])
+    conclusion = _concluded(last, report, _seen(last, unseen), serving.id if serving else None)
     return _Night(conclusion, candidates, last.candidate if last.decision.promote else None)
+
+
+def _begun(divided: Split, notes: Sequence[str]) -> dict[str, Any]:
+    """What a report says before anything was asked."""
+    report: dict[str, Any] = {"queries": len(divided.train) + len(divided.held_out), "notes": list(notes)}
+    if len(divided.train) > config.MAX_TAUGHT or len(divided.held_out) > config.MAX_COMPARED:
+        most = f"the {config.MAX_TAUGHT:,} asked most often are learned from and {config.MAX_COMPARED:,} judge"
+        report["notes"].append(f"there are more queries than a run needs: {most}")
+    return report
 
 
 @dataclass(frozen=True, slots=True)
@@ -254,10 +261,13 @@ def weighed(
 
     Without the time to search all that are judged nothing is decided: those that are left might be a veto.
     """
-    found = []
+    found: list[Weighed] = []
     for candidate in candidates:
         compared = compare(index, System(embedder, _as_it_is), candidate.system, shown, deadline=deadline)
-        evidence = weigh(index, candidate, lessons, unseen, compared)
+        if found and found[-1].candidate.foundation is candidate:
+            evidence = replace(found[-1].evidence, **_of_results(index, candidate, compared))
+        else:
+            evidence = weigh(index, candidate, lessons, unseen, compared)
         if len(compared) < max(min(len(shown), config.GATE_HELD_OUT), sum(bool(query.judgements) for query in shown)):
             decision = Decision(False, "kept what serves: the time was up before the comparison was done; give it more")
         else:
@@ -278,7 +288,6 @@ def weigh(
     """All that is known of a candidate; `lessons` are those it was trained with, `unseen` those of held-out queries."""
     with index.snapshot() as snapshot:
         serving = snapshot.adapter
-    active = next((model for model in index.models() if model.active), None)
     measured = candidate.foundation or candidate
     return Evidence(
         taught_base=divergences([*lessons.values()], None),
@@ -288,22 +297,36 @@ def weigh(
         candidate=measured.divergences(unseen),
         halfway=measured.halfway(unseen) if measured.halfway else None,
         crossfitted=measured.crossfitted(lessons) if measured.crossfitted else None,
-        may_not_lose=candidate.foundation is not None or bool(active and active.recipe.get("judged_lessons")),
-        gains=tuple(each.gain for each in compared if each.gain is not None),
-        changed=sum(each.before.first != each.after.first for each in compared),
-        compared=len(compared),
+        **_of_results(index, candidate, compared),
     )
 
 
-def _unless_undone(index: Index, last: Weighed, report: Mapping[str, Any]) -> Weighed:
+def _of_results(index: Index, candidate: Candidate, compared: Sequence[Compared]) -> dict[str, Any]:
+    """The part of the evidence that comes from results: for all else a candidate is measured by its foundation."""
+    active = _active(index)
+    return {
+        "may_not_lose": candidate.foundation is not None or bool(active and active.recipe.get("judged_lessons")),
+        "gains": tuple(each.gain for each in compared if each.gain is not None),
+        "changed": sum(each.before.first != each.after.first for each in compared),
+        "compared": len(compared),
+    }
+
+
+def _unless_undone(index: Index, last: Weighed) -> Weighed:
     """A promotion that somebody rolled back waits until there is clearly more to learn from than there was then."""
     undone = next((model for model in index.models() if model.status == "rolled back"), None)
-    before = undone.scores.get("learned_from", 0) if undone else 0
-    if not last.decision.promote or undone is None or report["learned_from"] >= config.UNDONE_GROWTH * before:
+    if not last.decision.promote or undone is None:
+        return last
+    with index.snapshot() as snapshot:
+        logged, judged = snapshot.logged_queries(), snapshot.judgements()
+    asked = sum(query.first_asked is not None and query.first_asked > undone.created_at for query in logged)
+    said = sum(judgement.given_at > undone.created_at for judgement in judged)
+    wanted = math.ceil(config.UNDONE_NEW * undone.scores.get("learned_from", 0))
+    if asked >= wanted or said >= config.GATE_JUDGED:
         return last
     sentence = (
-        f"kept what serves: model {undone.id} was rolled back, and there is hardly more to learn from "
-        f"({report['learned_from']} queries, {before} then)"
+        f"kept what serves: model {undone.id} was rolled back, and there are hardly more queries since ({asked} new "
+        f"ones); it takes {wanted}, or {config.GATE_JUDGED} judgements"
     )
     return replace(last, decision=replace(last.decision, promote=False, sentence=sentence))
 
@@ -339,8 +362,8 @@ def _workplace(store: Store) -> Path:
     return settings.load().models / "training" / hashlib.sha256(place.encode()).hexdigest()[:16]
 
 
-def _active(index: Index) -> int | None:
-    return next((model.id for model in index.models() if model.active), None)
+def _active(index: Index) -> ModelRecord | None:
+    return next((model for model in index.models() if model.active), None)
 
 
 def _lacking(train: int, held_out: int, remedy: str) -> str | None:
