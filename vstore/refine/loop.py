@@ -190,24 +190,21 @@ def _night(
     if lacking := _lacking(len(lessons), len(unseen), remedy):
         return _Night(Conclusion("kept", lacking, report))
     progress(f"training the {asked.trainer} with {len(lessons)} lessons")
-    material = lessons
+    teaching = lessons
     if asked.made_up:
-        extra = corpus.made_up(index, divided, config.MADE_UP_QUERIES, seed=asked.seed)
-        further = taught(index, embedder, extra, deadline=until(config.TRAINING_SHARE))
-        report["made_up"] = len(further)
-        material = {**lessons, **{query: lesson for query, lesson in further.items() if query not in lessons}}
-    candidates = trainer(asked.trainer)(
-        Material(
-            index=index,
-            embedder=embedder,
-            lessons=material,
-            seed=asked.seed,
-            deadline=until(config.TRAINING_SHARE),
-            workplace=_workplace(store),
-            held_out=frozenset(digest(query) for query in divided.held_out),
-            renew=lambda: index.renew_run(number),
-        )
+        teaching = _with_made_up(index, embedder, divided, lessons, asked.seed, until(config.TRAINING_SHARE))
+        report["made_up"] = len(teaching) - len(lessons)
+    material = Material(
+        index=index,
+        embedder=embedder,
+        lessons=teaching,
+        seed=asked.seed,
+        deadline=until(config.TRAINING_SHARE),
+        workplace=_workplace(store),
+        held_out=frozenset(digest(query) for query in divided.held_out),
+        renew=lambda: index.renew_run(number),
     )
+    candidates = trainer(asked.trainer)(material)
     if not candidates:
         sentence = "kept what serves: training needs more time; give it more, or run again to go on"
         return _Night(Conclusion("kept", sentence, report))
@@ -215,14 +212,7 @@ def _night(
     shown = [query for query in held_out if query.judgements]
     shown += [query for query in held_out if not query.judgements][: config.MAX_SHOWN]
     judged = weighed(index, embedder, candidates, lessons, unseen, shown, deadline=until(config.COMPARING_SHARE))
-    report |= {
-        "candidates": [
-            {"recipe": dict(each.candidate.recipe), "checks": [check.to_dict() for check in each.decision.checks]}
-            for each in judged
-        ],
-        "comparison": summary(judged[-1].compared),
-        "seconds": round(time.monotonic() - began, 1),
-    }
+    report |= _weighed_up(judged) | {"seconds": round(time.monotonic() - began, 1)}
     last = _unless_undone(index, judged[-1])
     conclusion = _concluded(last, report, _seen(last, unseen), serving.id if serving else None)
     return _Night(conclusion, candidates, last.candidate if last.decision.promote else None)
@@ -235,6 +225,20 @@ def _begun(divided: Split, notes: Sequence[str]) -> dict[str, Any]:
         most = f"the {config.MAX_TAUGHT:,} asked most often are learned from and {config.MAX_COMPARED:,} judge"
         report["notes"].append(f"there are more queries than a run needs: {most}")
     return report
+
+
+def _with_made_up(
+    index: Index,
+    embedder: Embedder,
+    divided: Split,
+    lessons: Mapping[AskedQuery, Lesson],
+    seed: int,
+    deadline: float,
+) -> dict[AskedQuery, Lesson]:
+    """The lessons, and after them those of queries made of the corpus."""
+    queries = corpus.made_up(index, divided, config.MADE_UP_QUERIES, seed=seed)
+    further = taught(index, embedder, [query for query in queries if query not in lessons], deadline=deadline)
+    return {**lessons, **further}
 
 
 @dataclass(frozen=True, slots=True)
@@ -310,6 +314,15 @@ def _of_results(index: Index, candidate: Candidate, compared: Sequence[Compared]
         "changed": sum(each.before.first != each.after.first for each in compared),
         "compared": len(compared),
     }
+
+
+def _weighed_up(judged: Sequence[Weighed]) -> dict[str, Any]:
+    """What a report says of the candidates, and of the results of the last one."""
+    tried = [
+        {"recipe": dict(each.candidate.recipe), "checks": [check.to_dict() for check in each.decision.checks]}
+        for each in judged
+    ]
+    return {"candidates": tried, "comparison": summary(judged[-1].compared)}
 
 
 def _unless_undone(index: Index, last: Weighed) -> Weighed:
