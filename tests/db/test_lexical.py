@@ -233,3 +233,46 @@ def test_a_pair_is_searched_as_a_pair_and_a_lone_character_alone(index: SqliteIn
     with index.snapshot() as snapshot:
         assert snapshot.lexical(snapshot.terms("检索"), Scope(), 10).chunk_ids == (2,)
         assert set(snapshot.lexical(snapshot.terms("索"), Scope(), 10).chunk_ids) == {1, 2}
+
+
+# --- common words -----------------------------------------------------------------------------------------------------
+
+
+@given(st.lists(words.map(" ".join), min_size=1, max_size=12), words.map(" ".join), st.integers(1, 12))
+@settings(max_examples=50, deadline=None)
+def test_reading_few_postings_neither_invents_scores_nor_shortens_a_ranking(
+    bodies: list[str], query: str, limit: int
+) -> None:
+    with tempfile.TemporaryDirectory() as folder, pytest.MonkeyPatch.context() as patched:
+        patched.setattr(config, "KEYWORD_CANDIDATES", 1)
+        with closing(SqliteIndex(Path(folder, "memory.db"))) as index:
+            put(index, "a", *bodies)
+            exact = search(index, query, limit=100).by_chunk()
+            patched.setattr(config, "KEYWORD_POSTINGS", 3)
+            ranking = search(index, query, limit=limit)
+    assert len(ranking) == min(limit, len(exact))
+    assert ranking.by_chunk() == pytest.approx({chunk_id: exact[chunk_id] for chunk_id in ranking.chunk_ids}, rel=1e-9)
+    found = list(zip(ranking.chunk_ids, ranking.scores, strict=True))
+    assert found == sorted(found, key=lambda one: (-one[1], one[0]))
+
+
+def test_common_words_score_what_rare_ones_find(index: SqliteIndex, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(config, "KEYWORD_POSTINGS", 2)
+    put(index, "a", "rare", "rare common", "common common", "common", "other", "other", "other", "other", "other")
+    assert search(index, "rare common", limit=2).chunk_ids == (2, 1)  # the postings of `rare` are 2, of `common` 3
+    # Three are asked for, and `rare` has only two: then all postings are read.
+    assert search(index, "rare common", limit=3).chunk_ids == (2, 1, 3)
+
+
+def test_the_rarest_term_is_searched_however_common_it_is(index: SqliteIndex, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(config, "KEYWORD_POSTINGS", 1)
+    put(index, "a", "often", "often always", "always", "always", "never", "never", "never", "never")
+    assert search(index, "always often", limit=2).chunk_ids == (2, 1)
+
+
+def test_a_large_store_has_more_postings_to_spare(index: SqliteIndex, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(config, "KEYWORD_POSTINGS", 1)
+    monkeypatch.setattr(config, "KEYWORD_SHARE", 0.5)
+    put(index, "a", "red", "red", "blue", "blue", "grey", "grey", "grey", "grey")
+    # Of 8 chunks half are 4 postings, which the two terms have, so that no chunk with either is missed.
+    assert search(index, "red blue", limit=4).chunk_ids == (1, 2, 3, 4)

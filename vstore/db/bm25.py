@@ -15,7 +15,7 @@ import numpy as np
 
 from vstore import config
 from vstore.db.connection import run
-from vstore.db.terms import arrays, stem_id
+from vstore.db.terms import joined, stem_id
 from vstore.types import Term
 
 _K1 = 1.2
@@ -55,13 +55,11 @@ def totals(connection: apsw.Connection) -> tuple[int, int]:
 
 def _frequencies(terms: Sequence[Term], blobs: Sequence[bytes]) -> np.ndarray:
     """How often each term occurs in each chunk: float64 of shape (terms, chunks)."""
-    unpacked = [arrays(blob) for blob in blobs]
-    ids, counts = (np.concatenate(parts) for parts in zip(*unpacked, strict=True))
-    owners = np.repeat(np.arange(len(blobs)), [len(of_chunk) for of_chunk, _ in unpacked])
+    ids, counts, ends = joined(blobs)
     frequencies = np.zeros((len(terms), len(blobs)))
     for row, term in zip(frequencies, terms, strict=True):
-        hits = ids == stem_id(term.stem)
-        row[owners[hits]] = counts[hits]
+        hits = np.flatnonzero(ids == stem_id(term.stem))
+        row[np.searchsorted(ends, hits, side="right")] = counts[hits]
     return frequencies
 
 

@@ -38,14 +38,16 @@ def pack(counts: Mapping[int, int]) -> bytes:
 
 def unpack(blob: bytes) -> dict[int, int]:
     """The inverse of `pack`, up to the cap on counts."""
-    ids, counts = arrays(blob)
+    ids, counts, _ = joined([blob])
     return dict(zip(ids.tolist(), counts.tolist(), strict=True))
 
 
-def arrays(blob: bytes) -> tuple[NDArray[np.uint32], NDArray[np.uint8]]:
-    """A blob's stem ids and counts, without copying."""
-    n = len(blob) // _BYTES_PER_STEM
-    return np.frombuffer(blob, dtype=_ID, count=n), np.frombuffer(blob, dtype=np.uint8, offset=4 * n)
+def joined(blobs: Sequence[bytes]) -> tuple[NDArray[np.uint32], NDArray[np.uint8], NDArray[np.intp]]:
+    """The stem ids and counts of many blobs in a row, and for each blob the place at which the next one begins."""
+    sizes = [len(blob) // _BYTES_PER_STEM for blob in blobs]
+    ids = b"".join([blob[: 4 * n] for blob, n in zip(blobs, sizes, strict=True)])
+    counts = b"".join([blob[4 * n :] for blob, n in zip(blobs, sizes, strict=True)])
+    return np.frombuffer(ids, dtype=_ID), np.frombuffer(counts, dtype=np.uint8), np.cumsum(sizes, dtype=np.intp)
 
 
 def put(
