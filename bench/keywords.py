@@ -76,8 +76,9 @@ def _own(uris: Sequence[str], collection: Collection) -> list[str]:
 
 def table(rows: Sequence[dict[str, Any]]) -> None:
     """A line for each collection."""
-    print("| collection | questions | words | NDCG@10, all postings | change | interval | first ten shared | ms, all | ms |")
-    print("|---" * 9 + "|")
+    columns = ("collection", "questions", "words", "NDCG@10, all", "change", "interval", "shared", "ms, all", "ms")
+    print("| " + " | ".join(columns) + " |")
+    print("|---" * len(columns) + "|")
     for name in dict.fromkeys(row["collection"] for row in rows):
         own = [row for row in rows if row["collection"] == name]
         gains = [row["rarest NDCG"] - row["all NDCG"] for row in own]

@@ -79,7 +79,7 @@ DEFAULT_FUSION: Final = (
 )
 MAX_QUERY_CHARS: Final = 100_000  # characters; the embedder reads about 2,000 of them, keywords come from the rest
 MAX_QUERY_TERMS: Final = 64  # rarest terms kept; 1,000 OR-ed terms take seconds and add nothing the rare ones lack
-KEYWORD_POSTINGS: Final = 10_000  # postings read of a query's rarest terms, .6 microseconds each: 99.7% of the first ten of all
+KEYWORD_POSTINGS: Final = 10_000  # read of the rarest terms, 0.6 microseconds each; leaves 99.7% of the first ten
 KEYWORD_SHARE: Final = 0.1  # of the chunks, where that is more: in a large store rare terms have more postings, too
 KEYWORD_CANDIDATES: Final = 400  # chunks, or as many as asked for if more, that are then scored by all terms
 MAX_FILTER_DEPTH: Final = 32  # nested levels of a filter; far below SQLite's 1,000, and no person writes ten
