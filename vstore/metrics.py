@@ -7,12 +7,18 @@ not judged and counts as not relevant.
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 
 import numpy as np
 from numpy.typing import NDArray
 
-from vstore.config import BOOTSTRAP_RESAMPLES, CONFIDENCE, RANDOMISATION_RESAMPLES, TIE_TOLERANCE
+from vstore.config import (
+    BOOTSTRAP_RESAMPLES,
+    CONFIDENCE,
+    RANDOMISATION_RESAMPLES,
+    RESAMPLED_AT_ONCE,
+    TIE_TOLERANCE,
+)
 from vstore.errors import InputError
 
 
@@ -55,7 +61,8 @@ def bootstrap_interval(
         raise InputError(f"confidence must lie between 0 and 1, not {confidence}")
     _at_least_one("resamples", resamples)
     rng = np.random.default_rng(seed)
-    means = np.array([rng.choice(sample, size=sample.size).mean() for _ in range(resamples)])
+    drawn = (rng.choice(sample, size=(block, sample.size)) for block in _blocks(resamples))
+    means = np.concatenate([resample.mean(axis=1) for resample in drawn])
     low, high = np.quantile(means, [(1 - confidence) / 2, (1 + confidence) / 2])
     return float(low), float(high)
 
@@ -76,10 +83,15 @@ def paired_randomisation_test(
     differences = _finite(a) - _finite(b)
     observed = abs(differences.sum()) - TIE_TOLERANCE * np.abs(differences).sum()
     rng = np.random.default_rng(seed)
-    extreme = sum(
-        abs(differences @ rng.choice((-1.0, 1.0), size=differences.size)) >= observed for _ in range(resamples)
-    )
+    signs = (rng.choice((-1.0, 1.0), size=(block, differences.size)) for block in _blocks(resamples))
+    extreme = sum(int((np.abs(flipped @ differences) >= observed).sum()) for flipped in signs)
     return float(1 + extreme) / (1 + resamples)
+
+
+def _blocks(resamples: int) -> Iterator[int]:
+    """Sizes that add up to the number of resamples, none so large that many queries take much memory."""
+    for done in range(0, resamples, RESAMPLED_AT_ONCE):
+        yield min(RESAMPLED_AT_ONCE, resamples - done)
 
 
 def _gains(ranked_ids: Sequence[str], judgements: Mapping[str, float], k: int) -> list[float]:
