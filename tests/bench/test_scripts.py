@@ -16,6 +16,7 @@ SCRIPTS = [
     "confidence",
     "fusion",
     "ingest",
+    "keywords",
     "reference",
     "refine",
     "size",

@@ -57,9 +57,9 @@ class Candidate:
 
     `divergences` are those of its ranking by meaning from the teacher's, by lesson, and `halfway` those at half its
     step, None where a step cannot be halved. `crossfitted` are those of the queries it learned from, each by another
-    one that was trained alike without it, None where training is too long for that. `promoted` is what serves if it is
-    promoted; `done` is told whether it was, and clears away what is not needed any more. `foundation` is the candidate
-    that this one adds judgements to, None for one without.
+    one that was trained alike without it, at the whole step and at half of it; None where training is too long for
+    that. `promoted` is what serves if it is promoted; `done` is told whether it was, and clears away what is not needed
+    any more. `foundation` is the candidate that this one adds judgements to, None for one without.
     """
 
     system: System
@@ -67,7 +67,7 @@ class Candidate:
     promoted: Learned | int
     divergences: Measure
     halfway: Measure | None = None
-    crossfitted: Measure | None = None
+    crossfitted: Callable[[Lessons], tuple[NDArray[np.float64], NDArray[np.float64]]] | None = None
     foundation: Candidate | None = None
     done: Callable[[bool], None] = field(default=lambda _: None)
 
@@ -138,17 +138,22 @@ def judged_recipe(lessons: int) -> Recipe:
     return Recipe(penalty=config.JUDGED_MANY_PENALTY, epochs=config.JUDGED_MANY_EPOCHS)
 
 
-def crossfitted(lessons: Lessons) -> NDArray[np.float64]:
-    """Divergences by query, (n,), of adapters trained on the other folds; near-duplicates share a fold."""
+def crossfitted(lessons: Lessons, alpha: float) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Divergences by query, (n,), at a step of alpha and at half of it, of adapters trained on the other folds.
+
+    Near-duplicates share a fold.
+    """
     numbers = np.array(folds(list(lessons), config.GATE_FOLDS))
     values = list(lessons.values())
-    found = np.empty(len(values))
+    whole, half = np.empty(len(values)), np.empty(len(values))
     for number in range(config.GATE_FOLDS):
         own, others = np.flatnonzero(numbers == number), np.flatnonzero(numbers != number)
-        taught = train([values[place] for place in others], Recipe()).adapter if len(others) else None
         if len(own):
-            found[own] = divergences([values[place] for place in own], taught)
-    return found
+            taught = train([values[place] for place in others], Recipe()).adapter if len(others) else None
+            for found, step in ((whole, alpha), (half, alpha / 2.0)):
+                adapter = replace(taught, alpha=step) if taught else None
+                found[own] = divergences([values[place] for place in own], adapter)
+    return whole, half
 
 
 def of_adapter(
@@ -162,7 +167,7 @@ def of_adapter(
         promoted=Learned(adapter, recipe, {}, calibration),
         divergences=lambda lessons: divergences([*lessons.values()], adapter),
         halfway=lambda lessons: divergences([*lessons.values()], half),
-        crossfitted=crossfitted,
+        crossfitted=lambda lessons: crossfitted(lessons, adapter.alpha),
     )
 
 
