@@ -44,7 +44,7 @@ def brute_force(query: np.ndarray, allowed: list[int], k: int) -> list[tuple[int
     return [(number + 1, float(similarity[number])) for number in best]
 
 
-@pytest.mark.parametrize("way", ["exact", "sign codes"])
+@pytest.mark.parametrize("way", ["exact", "sign codes of the table", "sign codes in memory"])
 @given(
     seed=st.integers(0, 10_000),
     low=st.integers(0, N),
@@ -61,9 +61,10 @@ def test_a_ranking_is_that_of_brute_force(
     scope = Scope() if low == 0 and even is None else Scope((), parse(where))
     allowed = [number for number in range(N) if number >= low and even in (None, number % 2 == 0)]
     with pytest.MonkeyPatch.context() as patch:
-        if way == "sign codes":
+        if way != "exact":
             patch.setattr(config, "EXACT_SCAN_CHUNKS", 0)
             patch.setattr(config, "CODE_CANDIDATES", N)
+        patch.setattr(config, "CODES_FROM_SEARCH", 1 if way == "sign codes in memory" else config.UNLIMITED)
         with shared.snapshot() as snapshot:
             ranking = snapshot.dense(query, scope, k)
     expected = brute_force(query, allowed, k)
@@ -71,7 +72,11 @@ def test_a_ranking_is_that_of_brute_force(
     assert ranking.scores == pytest.approx([score for _, score in expected], abs=1e-6)
 
 
-def test_sign_codes_choose_by_the_number_of_equal_signs(shared: SqliteIndex, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("resident_from", [1, config.UNLIMITED])
+def test_sign_codes_choose_by_the_number_of_equal_signs(
+    shared: SqliteIndex, monkeypatch: pytest.MonkeyPatch, resident_from: int
+) -> None:
+    monkeypatch.setattr(config, "CODES_FROM_SEARCH", resident_from)
     monkeypatch.setattr(config, "EXACT_SCAN_CHUNKS", 0)
     monkeypatch.setattr(config, "CODE_CANDIDATES", 20)
     monkeypatch.setattr(config, "CODE_OVERSAMPLING", 1)

@@ -20,6 +20,7 @@ from vstore.db import (
     spaces,
 )
 from vstore.db.analysis import tokenizer
+from vstore.db.codes import ResidentCodes
 from vstore.db.connection import Database
 from vstore.db.migrate import latest, migrate
 from vstore.db.snapshot import SqliteSnapshot
@@ -48,6 +49,7 @@ class SqliteIndex:
         """Open the file, or make it. Raises StoreError or NotFoundError, and then leaves the file as it was."""
         self._database = Database(path, latest(), create=create)
         self._adapters = models.ActiveAdapter()
+        self._codes = ResidentCodes()
         try:
             migrate(self._database)
         except BaseException:
@@ -63,7 +65,7 @@ class SqliteIndex:
     def snapshot(self) -> Iterator[SqliteSnapshot]:
         """See `Index.snapshot`."""
         with self._database.read() as connection:
-            yield SqliteSnapshot(connection, self._adapters)
+            yield SqliteSnapshot(connection, self._adapters, self._codes)
 
     @contextmanager
     def bulk(self) -> Iterator[None]:

@@ -25,6 +25,7 @@ from vstore.db import (
     vectors,
 )
 from vstore.db.analysis import tokenizer
+from vstore.db.codes import Codes, ResidentCodes
 from vstore.judgements import Judgement
 from vstore.searches import LoggedQuery
 from vstore.types import (
@@ -47,9 +48,10 @@ if TYPE_CHECKING:
 class SqliteSnapshot:
     """`Snapshot` over one read transaction."""
 
-    def __init__(self, connection: apsw.Connection, adapters: models.ActiveAdapter) -> None:
+    def __init__(self, connection: apsw.Connection, adapters: models.ActiveAdapter, codes: ResidentCodes) -> None:
         self._connection = connection
         self._adapters = adapters
+        self._resident = codes
         self._samples: dict[Scope, FloatArray] = {}
         self._tokenize = tokenizer(connection)
         self.space = spaces.active(connection)
@@ -61,6 +63,11 @@ class SqliteSnapshot:
         """See `Snapshot.adapter`."""
         return self._adapters.read(self._connection)
 
+    @cached_property
+    def _codes(self) -> Codes | None:
+        """The sign codes of the active space, if they are kept in memory."""
+        return self._resident.read(self._connection, self.space) if self.space else None
+
     def serving(
         self, adapter: Adapter | None, calibration: Calibration | None = None, space: Space | None = None
     ) -> SqliteSnapshot:
@@ -68,7 +75,7 @@ class SqliteSnapshot:
         other = copy(self)
         other.adapter = adapter
         if space is not None:
-            other.space, other._samples = space, {}
+            other.space, other._samples, other._codes = space, {}, None
         if other.space is not None:
             own = spaces.own_calibration(self._connection, other.space)
             other.space = replace(other.space, calibration=calibration or own)
@@ -93,7 +100,7 @@ class SqliteSnapshot:
         """See `Snapshot.dense`."""
         if self.space is None:
             return Ranking("dense")
-        return vectors.rank(self._connection, self.space, vector, scope, limit)
+        return vectors.rank(self._connection, self.space, vector, scope, limit, self._codes)
 
     def bm25(self, terms: Sequence[Term], chunk_ids: Sequence[int]) -> dict[int, float]:
         """See `Snapshot.bm25`."""
@@ -108,7 +115,7 @@ class SqliteSnapshot:
         if self.space is None:
             return None
         if scope not in self._samples:  # asked again when the adapter has moved the query
-            self._samples[scope] = vectors.sample(self._connection, self.space, scope)
+            self._samples[scope] = vectors.sample(self._connection, self.space, scope, self._codes)
         return vectors.background(self._samples[scope], vector)
 
     def chunks(self, chunk_ids: Sequence[int]) -> dict[int, StoredChunk]:

@@ -15,6 +15,7 @@ import apsw
 import numpy as np
 
 from vstore import config
+from vstore.db.codes import SCATTERED, Codes, scattered
 from vstore.db.connection import run
 from vstore.db.scope import Sql, compile_scope
 from vstore.errors import InputError
@@ -98,17 +99,29 @@ def sign_code(vector: FloatArray) -> bytes:
     return np.packbits(np.asarray(vector) > 0, bitorder="little").tobytes()
 
 
-def rank(connection: apsw.Connection, space: Space, vector: FloatArray, scope: Scope, limit: int) -> Ranking:
+def rank(
+    connection: apsw.Connection,
+    space: Space,
+    vector: FloatArray,
+    scope: Scope,
+    limit: int,
+    resident: Codes | None = None,
+) -> Ranking:
     """The `limit` chunks in scope with the highest cosine to `vector`.
 
-    Exact up to EXACT_SCAN_CHUNKS chunks in scope. Above, the vectors with the closest sign codes are compared exactly.
+    Exact up to EXACT_SCAN_CHUNKS chunks in scope. Above, the vectors with the closest sign codes are compared exactly;
+    without a filter those of `resident` codes, which are the same ones as in the table.
     """
     query = to_blob(vector, space.dimension)
     chunks, values = _chunks_in(scope)
-    if _count(connection, space, scope) <= config.EXACT_SCAN_CHUNKS:
+    codes = None if values else resident
+    nearest = max(config.CODE_CANDIDATES, config.CODE_OVERSAMPLING * limit)
+    if (len(codes.ids) if codes else _count(connection, space, scope)) <= config.EXACT_SCAN_CHUNKS:
         source = f"vectors_g{space.number} AS v {chunks}"
+    elif codes:
+        source = f"vectors_g{space.number} AS v WHERE v.chunk_id IN (SELECT value FROM json_each(?))"
+        values = (json.dumps(codes.closest(sign_code(vector), nearest)),)
     else:
-        nearest = max(config.CODE_CANDIDATES, config.CODE_OVERSAMPLING * limit)
         closest = (
             f"SELECT v.chunk_id FROM codes_g{space.number} AS v {chunks} "
             "ORDER BY vec_distance_hamming(vec_bit(v.code), vec_bit(?)), v.chunk_id LIMIT ?"
@@ -134,20 +147,35 @@ def cosines(
     return dict(run(connection, sql, (to_blob(vector, space.dimension), json.dumps(list(chunk_ids)))))
 
 
-def sample(connection: apsw.Connection, space: Space, scope: Scope) -> FloatArray:
+def sample(connection: apsw.Connection, space: Space, scope: Scope, resident: Codes | None = None) -> FloatArray:
     """The vectors of about BACKGROUND_SAMPLE chunks in scope, the same ones each time: unit rows, (n, dimension).
 
-    Multiplying ids by a large odd number scatters them over 32 bits, so that a slice of those is a random sample.
+    The chunks whose scattered ids lie below a bound are a random sample. That of all chunks is kept with `resident`
+    codes.
     """
-    share = min(1.0, config.BACKGROUND_SAMPLE / max(1, _count(connection, space, scope)))
     chunks, values = _chunks_in(scope)
-    sql = (
-        f"SELECT x.vector FROM codes_g{space.number} AS v JOIN vectors_g{space.number} AS x "
-        f"ON x.chunk_id = v.chunk_id {chunks} AND (v.chunk_id * 2654435761) & 4294967295 < ?"
-    )
-    blobs = run(connection, sql, (*values, round(share * 2**32)))
-    rows = np.frombuffer(b"".join(blob for (blob,) in blobs), dtype="<f4").reshape(-1, space.dimension)
-    return np.asarray(rows / np.linalg.norm(rows, axis=1, keepdims=True), dtype=np.float32)
+    if resident is None or values:
+        bound = _sampled_below(_count(connection, space, scope))
+        sql = (
+            f"SELECT x.vector FROM codes_g{space.number} AS v JOIN vectors_g{space.number} AS x "
+            f"ON x.chunk_id = v.chunk_id {chunks} AND {SCATTERED.replace('chunk_id', 'v.chunk_id')} < ?"
+        )
+        return _unit_rows(run(connection, sql, (*values, bound)), space)
+    if resident.sample is None:
+        ids = resident.ids[scattered(resident.ids) < _sampled_below(len(resident.ids))]
+        sql = f"SELECT vector FROM vectors_g{space.number} WHERE chunk_id IN (SELECT value FROM json_each(?))"
+        resident.sample = _unit_rows(run(connection, sql, (json.dumps(ids.tolist()),)), space)
+    return resident.sample
+
+
+def _sampled_below(count: int) -> int:
+    """The bound for scattered ids, which are below 2 ** 32, that leaves about BACKGROUND_SAMPLE of so many."""
+    return round(min(1.0, config.BACKGROUND_SAMPLE / max(1, count)) * 2**32)
+
+
+def _unit_rows(rows: Sequence[tuple[bytes]], space: Space) -> FloatArray:
+    array = np.frombuffer(b"".join(blob for (blob,) in rows), dtype="<f4").reshape(-1, space.dimension)
+    return np.asarray(array / np.linalg.norm(array, axis=1, keepdims=True), dtype=np.float32)
 
 
 def background(rows: FloatArray, vector: FloatArray) -> Background | None:

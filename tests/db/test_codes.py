@@ -1,0 +1,200 @@
+"""Sign codes in memory are those of the file, whoever writes to it, and choose as the table would."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Iterator
+from contextlib import closing
+from pathlib import Path
+
+import numpy as np
+import pytest
+from db.material import put_vectors, unit_vectors
+from db.processes import python
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from vstore import config
+from vstore.db.codes import Codes, ResidentCodes
+from vstore.db.connection import run
+from vstore.db.index import SqliteIndex
+from vstore.db.vectors import sign_code
+from vstore.types import Scope, Space
+
+DIMENSION = 70  # two words, the second mostly empty
+QUERY = unit_vectors(99, 1, DIMENSION)[0]
+
+
+@pytest.fixture(autouse=True)
+def codes_first(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Codes are used however few chunks there are, and kept from the first search on."""
+    monkeypatch.setattr(config, "EXACT_SCAN_CHUNKS", 0)
+    monkeypatch.setattr(config, "CODES_FROM_SEARCH", 1)
+    monkeypatch.setattr(config, "CODES_AT_ONCE", 7)
+
+
+@pytest.fixture
+def index(path: Path) -> Iterator[SqliteIndex]:
+    with closing(SqliteIndex(path)) as opened:
+        write(opened, 0, 20)
+        yield opened
+
+
+def space_of(index: SqliteIndex) -> Space:
+    return index.open_space("f" * 64, DIMENSION, "given")
+
+
+def write(index: SqliteIndex, first: int, end: int) -> None:
+    vectors = unit_vectors(1, 100, DIMENSION)
+    put_vectors(index, {str(number): vectors[number] for number in range(first, end)}, space_of(index))
+
+
+def found(index: SqliteIndex) -> tuple[int, ...]:
+    with index.snapshot() as snapshot:
+        return snapshot.dense(QUERY, Scope(), 100).chunk_ids
+
+
+def held(index: SqliteIndex) -> Codes:
+    """The codes that are in memory."""
+    codes = index._codes._codes
+    assert codes is not None
+    return codes
+
+
+def assert_those_of_the_file(index: SqliteIndex) -> None:
+    codes = held(index)
+    with index.snapshot() as snapshot:
+        stored = run(snapshot._connection, f"SELECT chunk_id, code FROM codes_g{codes.number} ORDER BY chunk_id")
+    assert codes.ids.tolist() == [chunk_id for chunk_id, _ in stored]
+    assert [word.tobytes()[:9] for word in codes.words.T.copy()] == [code for _, code in stored]
+
+
+def test_codes_are_kept_from_the_third_search_on(index: SqliteIndex, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(config, "CODES_FROM_SEARCH", 3)
+    answers = []
+    for kept in (False, False, True):
+        answers.append(found(index))
+        assert (index._codes._codes is not None) == kept
+    assert answers[0] == answers[1] == answers[2]
+
+
+def test_while_nobody_writes_the_table_is_not_asked_again(index: SqliteIndex) -> None:
+    found(index)
+    statements: list[str] = []
+    with index.snapshot() as snapshot:
+        snapshot._connection.exec_trace = lambda cursor, sql, bindings: statements.append(sql) or True
+        snapshot.dense(QUERY, Scope(), 10)
+        snapshot.background(QUERY, Scope())
+        snapshot._connection.exec_trace = None
+    assert statements
+    assert not [sql for sql in statements if "codes_g" in sql]
+
+
+def test_what_this_process_adds_and_forgets_is_seen_by_the_next_search(index: SqliteIndex) -> None:
+    found(index)
+    write(index, 20, 45)  # more than are read at once
+    assert len(found(index)) == 45
+    assert_those_of_the_file(index)
+    index.forget("default", "3")
+    index.forget("default", "44")
+    write(index, 45, 47)
+    assert len(found(index)) == 45
+    assert_those_of_the_file(index)
+
+
+def test_what_another_process_writes_is_seen_by_the_next_search(index: SqliteIndex, path: Path) -> None:
+    before = found(index)
+    script = """
+import sys
+from contextlib import closing
+from pathlib import Path
+from db.test_codes import write
+from vstore.db.index import SqliteIndex
+with closing(SqliteIndex(Path(sys.argv[1]))) as index:
+    index.forget("default", "3")
+    write(index, 20, 30)
+"""
+    python(script, path)
+    after = found(index)
+    assert set(before) - set(after) == {4}
+    assert len(after) == 29
+    assert_those_of_the_file(index)
+
+
+def test_only_what_is_new_is_read(index: SqliteIndex) -> None:
+    found(index)
+    write(index, 20, 21)
+    read: list[object] = []
+    with index.snapshot() as snapshot:
+        connection = snapshot._connection
+        connection.exec_trace = lambda cursor, sql, bindings: (
+            read.append(bindings) or True if "code FROM" in sql else True
+        )
+        snapshot.dense(QUERY, Scope(), 10)
+        connection.exec_trace = None
+    assert read == [(20,), (21,)]  # after the last one that was known, and after the last one that came
+
+
+def test_a_search_that_began_before_a_write_does_not_see_it(index: SqliteIndex) -> None:
+    """Another thread's search loads the new codes meanwhile; what this one sees is still its own snapshot."""
+    found(index)
+    with index.snapshot() as snapshot:
+        snapshot.documents(Scope(), 1)  # the snapshot begins with the first read
+        thread = threading.Thread(target=lambda: (write(index, 20, 30), index.forget("default", "0"), found(index)))
+        thread.start()
+        thread.join()
+        assert sorted(snapshot.dense(QUERY, Scope(), 100).chunk_ids) == list(range(1, 21))
+    assert sorted(found(index)) == list(range(2, 31))
+
+
+def test_codes_that_would_take_too_much_memory_stay_in_the_table(
+    index: SqliteIndex, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    expected = found(index)
+    monkeypatch.setattr(config, "CODES_BYTES", 8 * 3 * 20)  # 20 chunks with an id and two words each
+    write(index, 20, 21)
+    index.forget("default", "20")
+    assert found(index) == expected
+    assert index._codes._codes is not None
+    write(index, 20, 21)
+    assert len(found(index)) == 21
+    assert index._codes._codes is None
+
+
+def test_a_chunk_of_384_dimensions_takes_56_bytes() -> None:
+    rows = [(number, sign_code(vector)) for number, vector in enumerate(unit_vectors(3, 50, 384))]
+    codes = Codes(1, np.empty(0, dtype=np.int64), np.empty((6, 0), dtype=np.uint64)).joined(rows)
+    assert codes.ids.nbytes + codes.words.nbytes == 50 * 56
+
+
+def test_the_sample_of_all_chunks_is_the_one_sql_draws(index: SqliteIndex, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(config, "BACKGROUND_SAMPLE", 8)
+    with index.snapshot() as snapshot:
+        kept = snapshot.background(QUERY, Scope())
+    monkeypatch.setattr(index, "_codes", ResidentCodes())
+    monkeypatch.setattr(config, "CODES_FROM_SEARCH", config.UNLIMITED)
+    with index.snapshot() as snapshot:
+        drawn = snapshot.background(QUERY, Scope())
+    assert kept is not None and drawn is not None
+    assert (kept.mean, kept.deviation) == pytest.approx((drawn.mean, drawn.deviation), rel=1e-6)
+
+
+@given(
+    st.lists(st.tuples(st.integers(1, 60), st.binary(min_size=3, max_size=3)), unique_by=lambda row: row[0]), st.data()
+)
+@settings(max_examples=60)
+def test_codes_put_together_in_any_order_are_sorted_and_choose_alike(
+    rows: list[tuple[int, bytes]], data: st.DataObject
+) -> None:
+    cut = data.draw(st.integers(0, len(rows)))
+    limit = data.draw(st.integers(1, 70))
+    code = data.draw(st.binary(min_size=3, max_size=3))
+    empty = Codes(1, np.empty(0, dtype=np.int64), np.empty((1, 0), dtype=np.uint64))
+    codes = empty.joined(rows[:cut]).joined(rows[cut:])
+    assert codes.ids.tolist() == sorted(chunk_id for chunk_id, _ in rows)
+
+    def differing(row: tuple[int, bytes]) -> tuple[int, int]:
+        return (int.from_bytes(row[1], "big") ^ int.from_bytes(code, "big")).bit_count(), row[0]
+
+    expected = [chunk_id for chunk_id, _ in sorted(rows, key=differing)[:limit]]
+    assert sorted(codes.closest(code, limit)) == sorted(expected)

@@ -1,0 +1,154 @@
+"""Sign codes in memory: a process that goes on searching need not read their table each time.
+
+They are loaded at the CODES_FROM_SEARCH-th search, never changed, and swapped whole. Whether they are still the file's
+is asked in each search's own read transaction. A connection whose data version has not moved since it last knew has
+nothing to ask. Otherwise the number of rows and a hash of their ids tell, for a row is written once and its id is never
+used again. What is new or gone is then read, and nothing else.
+"""
+
+from __future__ import annotations
+
+import json
+import threading
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from typing import TYPE_CHECKING
+from weakref import WeakKeyDictionary
+
+import apsw
+import numpy as np
+from numpy.typing import NDArray
+
+from vstore import config
+from vstore.db.connection import run
+
+if TYPE_CHECKING:
+    from vstore.types import FloatArray, Space
+
+Ids = NDArray[np.int64]
+State = tuple[int, int]  # the number of rows, and the sum of their scattered ids
+
+_WORD = np.dtype("<u8")
+# Multiplying ids by a large odd number scatters them over 32 bits; as SQL and as numpy, which must agree.
+_FACTOR, _MASK = 2654435761, 4294967295
+SCATTERED = f"(chunk_id * {_FACTOR}) & {_MASK}"
+
+
+def scattered(ids: Ids) -> Ids:
+    """Ids spread over 32 bits, as SCATTERED does in SQL: int64, of the same length."""
+    return (ids * _FACTOR) & _MASK
+
+
+@dataclass(eq=False)
+class Codes:
+    """The codes of one space: `ids`, ascending, (n,), and `words`, uint64 (words of a code, n).
+
+    `sample` is None until somebody has read the vectors that stand for all of them, float32 (about 512, dimension).
+    """
+
+    number: int
+    ids: Ids
+    words: NDArray[np.uint64]
+    sample: FloatArray | None = None
+
+    @cached_property
+    def state(self) -> State:
+        """What tells whether the table still has these rows."""
+        return len(self.ids), int(scattered(self.ids).sum())
+
+    def closest(self, code: bytes, limit: int) -> list[int]:
+        """The ids of the `limit` codes with the most signs in common; where there are too many alike, the lowest."""
+        (query,) = _words([code]).T
+        distances = np.bitwise_count(self.words ^ query[:, None]).sum(axis=0, dtype=np.uint32)
+        up_to = np.cumsum(np.bincount(distances))  # codes at each distance or less
+        edge = int(np.searchsorted(up_to, limit))
+        nearer = np.flatnonzero(distances < edge)
+        alike = np.flatnonzero(distances == edge)[: limit - len(nearer)]
+        return [*self.ids[nearer].tolist(), *self.ids[alike].tolist()]
+
+    def without(self, gone: Ids) -> Codes:
+        """The rest of them."""
+        kept = ~np.isin(self.ids, gone)
+        return Codes(self.number, self.ids[kept], self.words[:, kept])
+
+    def joined(self, rows: Sequence[tuple[int, bytes]]) -> Codes:
+        """Together with further rows of the table."""
+        if not rows:
+            return self
+        ids = np.concatenate([self.ids, np.array([chunk_id for chunk_id, _ in rows], dtype=np.int64)])
+        new = _words([code for _, code in rows])
+        words = np.concatenate([self.words, new], axis=1) if len(self.ids) else new
+        if (np.diff(ids) < 0).any():
+            order = np.argsort(ids)
+            ids, words = ids[order], np.ascontiguousarray(words[:, order])
+        return Codes(self.number, ids, words)
+
+
+class ResidentCodes:
+    """The codes of the space that is searched, for all threads of a process."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._searches = 0
+        self._codes: Codes | None = None
+        self._known: WeakKeyDictionary[apsw.Connection, tuple[int, Codes]] = WeakKeyDictionary()
+
+    def read(self, connection: apsw.Connection, space: Space) -> Codes | None:
+        """The codes as this read transaction sees them; None as long as it is not worth while to keep them."""
+        with self._lock:  # so that of many threads one loads
+            self._searches += 1
+            if self._searches < config.CODES_FROM_SEARCH:
+                return None
+            version = connection.data_version("main")
+            codes = self._codes
+            if codes is None or codes.number != space.number:
+                codes = _empty(space)
+            elif self._known.get(connection) == (version, codes):
+                return codes
+            codes = _current(connection, codes)
+            if codes is not None:
+                self._known[connection] = (version, codes)
+            self._codes = codes
+            return codes
+
+
+def _empty(space: Space) -> Codes:
+    words = -(-space.dimension // (8 * _WORD.itemsize))
+    return Codes(space.number, np.empty(0, dtype=np.int64), np.empty((words, 0), dtype=_WORD))
+
+
+def _current(connection: apsw.Connection, codes: Codes) -> Codes | None:
+    """The codes of the table, of which these were there before; None when they would take too much memory."""
+    table = f"codes_g{codes.number}"
+    ((count, total),) = run(connection, f"SELECT count(*), ifnull(sum({SCATTERED}), 0) FROM {table}")
+    if 8 * count * (1 + len(codes.words)) > config.CODES_BYTES:
+        return None
+    if codes.state == (count, total):
+        return codes
+    codes = _appended(connection, codes, table)
+    if codes.state == (count, total):
+        return codes
+    present = np.array([row[0] for row in run(connection, f"SELECT chunk_id FROM {table}")], dtype=np.int64)
+    missing = np.setdiff1d(present, codes.ids)
+    codes = codes.without(np.setdiff1d(codes.ids, present))
+    sql = f"SELECT chunk_id, code FROM {table} WHERE chunk_id IN (SELECT value FROM json_each(?))"
+    for start in range(0, len(missing), config.CODES_AT_ONCE):
+        some = json.dumps(missing[start : start + config.CODES_AT_ONCE].tolist())
+        codes = codes.joined(run(connection, sql, (some,)))
+    return codes
+
+
+def _appended(connection: apsw.Connection, codes: Codes, table: str) -> Codes:
+    """With the rows that came after them."""
+    sql = f"SELECT chunk_id, code FROM {table} WHERE chunk_id > ? ORDER BY chunk_id LIMIT {config.CODES_AT_ONCE}"
+    while rows := run(connection, sql, (int(codes.ids[-1]) if len(codes.ids) else 0,)):
+        codes = codes.joined(rows)
+    return codes
+
+
+def _words(codes: Sequence[bytes]) -> NDArray[np.uint64]:
+    """Codes, padded to whole words, as columns: uint64 of shape (words of a code, n)."""
+    width = -(-len(codes[0]) // _WORD.itemsize) * _WORD.itemsize
+    padded = b"".join(codes) if width == len(codes[0]) else b"".join([code.ljust(width, b"\0") for code in codes])
+    return np.ascontiguousarray(np.frombuffer(padded, dtype=_WORD).reshape(len(codes), -1).T)
