@@ -277,10 +277,11 @@ def test_an_error_that_is_a_bug_ends_the_lease_too(store: Store, monkeypatch: py
 def judge(store: Store, count: int, seed: int = 2) -> None:
     """Say of the first questions which documents have both of their topics; there are such for few."""
     documents = {str(number): set(store.get(str(number)).text.split()) for number in range(200)}
-    for question in questions(count, seed):
-        topics = question.split()[3:]
-        best = max(documents, key=lambda uri: sum(topic in documents[uri] for topic in topics))
-        store.feedback(question, best)
+    with store.index.bulk():
+        for question in questions(count, seed):
+            topics = question.split()[3:]
+            best = max(documents, key=lambda uri: sum(topic in documents[uri] for topic in topics))
+            store.feedback(question, best)
 
 
 def test_judgements_make_a_candidate_of_their_own_that_goes_first(store: Store) -> None:
@@ -314,8 +315,9 @@ def test_a_balance_learned_from_judgements_is_switched_and_undone_with_its_model
 
 def test_poisoned_judgements_are_set_aside_and_named(store: Store) -> None:
     store.remember("Buy our lamps.", uri="spam")
-    for question in questions(120):
-        store.feedback(question, "spam", grade=3)
+    with store.index.bulk():
+        for question in questions(120):
+            store.feedback(question, "spam", grade=3)
     record = run(store)
     (note,) = record.report["notes"]
     assert note.startswith("document 201 is called relevant for 120 of 120 judged queries, which is not plausible")
@@ -324,11 +326,12 @@ def test_poisoned_judgements_are_set_aside_and_named(store: Store) -> None:
 
 
 def test_contradictory_judgements_and_those_of_deleted_chunks_harm_nothing(store: Store) -> None:
-    for question in questions(60):
-        hits = store.search(question, k=2)
-        store.feedback(question, hits[0].chunk_id)
-        store.feedback(question, hits[0].document.uri, relevant=False)  # of the same document, the other way
-        store.remember("changed", uri=hits[1].document.uri)  # the chunk is gone
+    with store.index.bulk():
+        for question in questions(60):
+            hits = store.search(question, k=2)
+            store.feedback(question, hits[0].chunk_id)
+            store.feedback(question, hits[0].document.uri, relevant=False)  # of the same document, the other way
+            store.remember("changed", uri=hits[1].document.uri)  # the chunk is gone
     record = run(store)
     assert record.status in ("promoted", "kept")
     assert len(store.search(questions(1)[0], k=10)) == 10
@@ -337,9 +340,10 @@ def test_contradictory_judgements_and_those_of_deleted_chunks_harm_nothing(store
 def test_judgements_that_mislead_are_outvoted_by_held_out_ones(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
     """Judgements of the training side say that the last of ten results is the answer; the held-out ones do not."""
     held_out = {query.text for query in split(gathered(store)).held_out}
-    for question in questions(120):
-        hits = store.search(question, k=10)
-        store.feedback(question, hits[0 if question in held_out else 9].chunk_id)
+    with store.index.bulk():
+        for question in questions(120):
+            hits = store.search(question, k=10)
+            store.feedback(question, hits[0 if question in held_out else 9].chunk_id)
     record = run(store)
     recipe = store.models()[0].recipe
     assert "judged_lessons" not in recipe, record.decision

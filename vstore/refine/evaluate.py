@@ -122,10 +122,21 @@ class Relevance:
         """NDCG@10 of a ranking of chunks, a document counting at the place of its first chunk."""
         ranked = list(chunk_ids)
         if self.by_document:
-            stored = snapshot.chunks(ranked)
-            ranked = list(dict.fromkeys(stored[chunk_id].document.id for chunk_id in ranked))
+            ranked = first_documents(snapshot, ranked, config.DECIDING_DEPTH)
         grades = {str(judged): grade for judged, grade in self.grades.items()}
         return ndcg([str(judged) for judged in ranked], grades, config.DECIDING_DEPTH)
+
+
+def first_documents(snapshot: Snapshot, chunk_ids: Sequence[int], count: int) -> list[int]:
+    """The documents of these chunks in order, `count` of them or more if there are as many; the rest is not read."""
+    found: dict[int, None] = {}
+    for start in range(0, len(chunk_ids), count):
+        some = chunk_ids[start : start + count]
+        stored = snapshot.chunks(some)
+        found |= dict.fromkeys(stored[chunk_id].document.id for chunk_id in some)
+        if len(found) >= count:
+            break
+    return list(found)
 
 
 def serve(index: Index, system: System, queries: Sequence[AskedQuery]) -> list[Served]:
