@@ -51,6 +51,7 @@ PREFIX_CACHE: Final = 256  # trimmed prefixes kept; sections of one document oft
 
 # --- embedding --------------------------------------------------------------------------------------------------------
 
+QUERY_VECTORS: Final = 256  # query vectors kept in memory: 0.4 MB for 384 dimensions; embedding one takes about 5 ms
 BATCH_TOKENS: Final = 2_048  # tokens (padded) in one forward pass; 8,192 was no faster on CPU and took 200 MB more
 WINDOW_CHUNKS: Final = 256  # chunks whose documents are embedded, sorted by length, before they are written
 EMBED_CHUNKS: Final = 64  # of them embedded in one call, between two signs of life: a second or two

@@ -76,6 +76,16 @@ def test_prefixes_come_before_queries_and_documents(small: OnnxEmbedder) -> None
     assert np.abs(small.embed_documents(["cat"])[0] - tiny.forward(tiny.weights(), [2, 6, 7, 3], "mean")).max() < 1e-5
 
 
+def test_a_query_asked_again_is_not_embedded_again_and_nobody_can_spoil_it(
+    small: OnnxEmbedder, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    first = small.embed_queries(["cats sleep"])
+    expected = first.copy()
+    first *= 0.0
+    monkeypatch.setattr(small, "_embed", lambda prefix, texts: pytest.fail("embedded again"))
+    assert np.array_equal(small.embed_queries(["cats sleep"]), expected)
+
+
 def test_what_is_beyond_the_window_is_not_read(small: OnnxEmbedder) -> None:
     """The window is 12 tokens: [CLS], the prefix, nine words, [SEP]."""
     assert small.max_tokens == 12

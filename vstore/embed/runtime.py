@@ -6,14 +6,14 @@ import os
 import re
 import threading
 from collections.abc import Sequence
-from functools import cached_property
+from functools import cached_property, lru_cache
 from typing import TYPE_CHECKING
 
 import numpy as np
 import onnxruntime  # type: ignore[import-untyped]  # it has no stubs
 from tokenizers import Tokenizer
 
-from vstore.config import BATCH_TOKENS
+from vstore.config import BATCH_TOKENS, QUERY_VECTORS
 from vstore.embed.graph import ATTENTION_MASK, INPUT_IDS, build_graph
 from vstore.embed.model import LocalModel
 from vstore.embed.weights import read_weights
@@ -42,6 +42,7 @@ class OnnxEmbedder:
         self._threads = min(threads or available_cores(), available_cores())
         self._lock = threading.Lock()
         self._session: onnxruntime.InferenceSession | None = None
+        self._query = lru_cache(QUERY_VECTORS)(lambda text: self._embed(model.recipe.query_prefix, [text]))
         self._truncating = _load_tokenizer(model)
         self._truncating.enable_truncation(self.max_tokens)
 
@@ -58,7 +59,12 @@ class OnnxEmbedder:
         return self._embed(self.model.recipe.document_prefix, texts)
 
     def embed_queries(self, texts: list[str]) -> FloatArray:
-        """Embed queries, with the model's instruction in front: float32, shape (len(texts), dimension)."""
+        """Embed queries, with the model's instruction in front: float32, shape (len(texts), dimension).
+
+        A single one that was embedded lately is remembered: people and agents repeat themselves.
+        """
+        if len(texts) == 1:
+            return self._query(texts[0]).copy()
         return self._embed(self.model.recipe.query_prefix, texts)
 
     def _embed(self, prefix: str, texts: list[str]) -> FloatArray:
