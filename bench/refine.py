@@ -383,8 +383,8 @@ def encoder(bench: Bench, seeds: int) -> list[dict[str, Any]]:
     """
     from vstore.refine.encoder import EncoderRecipe
     from vstore.refine.reencode import encoder as train
+    from vstore.refine.reencode import epochs
 
-    recipe = EncoderRecipe(negatives=2, max_tokens=128)
     log, reported = bench.split(0)
     runs = []
     for judged in (False, True)[:seeds]:
@@ -393,6 +393,7 @@ def encoder(bench: Bench, seeds: int) -> list[dict[str, Any]]:
         held_out = distinct(divided.held_out)
         lessons, unseen = bench.lessons_of(distinct(divided.train)), bench.lessons_of(held_out)
         place = bench.store.path.parent / f"judged {judged}"
+        recipe = EncoderRecipe(epochs=epochs(lessons), negatives=2, max_tokens=128)
         (candidate,) = train(Material(bench.store.index, bench.embedder, lessons, 0, started + 1e6, place), recipe)
         seconds = time.monotonic() - started
         shown = [query for query in held_out if query.judgements] or held_out[:PROBES]

@@ -125,7 +125,7 @@ def test_the_readme_has_the_two_commands_on_its_first_screen() -> None:
     assert len(setup) == 2
     assert all(len(command.splitlines()) == 1 for command in setup)
     assert setup[0].endswith("vstore demo")
-    assert setup[1].endswith("-m pytest")
+    assert setup[1].endswith("-m pytest -n auto")
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)

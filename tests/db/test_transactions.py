@@ -6,6 +6,7 @@ import os
 import signal
 import threading
 import time
+from collections.abc import Iterator
 from contextlib import closing
 from pathlib import Path
 from typing import Any
@@ -123,6 +124,15 @@ database.close()
     assert names(opened) == ["first", "second"]
 
 
+@pytest.fixture
+def ctrl_c() -> Iterator[None]:
+    """Ctrl-C raises KeyboardInterrupt, also in a worker of pytest-xdist, which ignores it."""
+    usual = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, usual)
+
+
+@pytest.mark.usefixtures("ctrl_c")
 def test_ctrl_c_while_waiting_for_the_lock_leaves_it_to_others(opened: Database, path: Path) -> None:
     with closing(Database(path, latest(), create=False)) as other:
         held, release = threading.Event(), threading.Event()

@@ -7,6 +7,8 @@ import os
 import subprocess
 import time
 from collections.abc import Iterator
+from dataclasses import replace
+from datetime import datetime, timezone
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -18,13 +20,16 @@ from embed import tiny
 from refine.test_encoder import needs_torch
 from refine.world import COURTESY, TOPICS, TOY, fill, questions
 
-from vstore import Store
+from vstore import Store, config
 from vstore.errors import InputError
-from vstore.refine import encoder, loop
+from vstore.judgements import Judgement
+from vstore.refine import encoder, loop, reencode
 from vstore.refine.decide import Decision
 from vstore.refine.guard import split
 from vstore.refine.loop import gathered, run
+from vstore.refine.queries import AskedQuery
 
+NOW = datetime(2026, 1, 1, tzinfo=timezone.utc)
 BASE = 1  # the id of the first space's base model
 pytestmark = needs_torch
 
@@ -73,6 +78,14 @@ def test_a_night_with_the_encoder_ends_in_a_decision_on_held_out_queries(store: 
     assert record.report["comparison"]["queries"] == len(split(gathered(store)).held_out)
     if record.status == "kept":
         assert [model.status for model in store.models()] == ["discarded", "active"]
+
+
+def test_what_people_said_is_gone_over_more_often_than_what_the_teacher_said() -> None:
+    said = Judgement("one", "default", "uri", 1, 1, 1.0, NOW)
+    judged, unjudged = AskedQuery("one", judgements=(said,)), AskedQuery("two")
+    only_wrong = AskedQuery("three", judgements=(replace(said, grade=0.0),))
+    assert reencode.epochs([judged, unjudged]) == config.ENCODER_JUDGED_EPOCHS
+    assert reencode.epochs([judged, unjudged, only_wrong]) == config.ENCODER_EPOCHS
 
 
 def test_a_promoted_encoder_serves_from_the_store_alone_and_can_be_undone(

@@ -26,6 +26,11 @@ class AskedQuery:
         """Where it looks for answers."""
         return Scope((self.collection,) if self.collection else ())
 
+    @property
+    def answered(self) -> bool:
+        """Whether somebody named an answer: a query of which only wrong results are known teaches no ranking."""
+        return any(said.grade > 0 for said in self.judgements)
+
 
 def gather(logged: Iterable[LoggedQuery], judgements: Iterable[Judgement] = ()) -> tuple[AskedQuery, ...]:
     """Each text in each collection once, white space aside, its times added up, with the judgements of that text.

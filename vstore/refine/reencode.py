@@ -10,7 +10,7 @@ import hashlib
 import json
 import shutil
 import time
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -55,7 +55,7 @@ def encoder(material: Material, recipe: EncoderRecipe | None = None) -> Sequence
             f"only a model that vstore loads itself can be trained, not {type(material.embedder).__name__}; "
             "use the trainer adapter"
         )
-    recipe = recipe or EncoderRecipe()
+    recipe = recipe or EncoderRecipe(epochs=epochs(material.lessons))
     key, examples = _examples(material)
     if not key:
         return []
@@ -96,6 +96,12 @@ def encoder(material: Material, recipe: EncoderRecipe | None = None) -> Sequence
             done=done,
         )
     ]
+
+
+def epochs(queries: Collection[AskedQuery]) -> int:
+    """Passes over the examples of these queries: more where people, not the teacher, said what answers most of them."""
+    answered = sum(query.answered for query in queries)
+    return config.ENCODER_JUDGED_EPOCHS if 2 * answered >= len(queries) else config.ENCODER_EPOCHS
 
 
 def _examples(material: Material) -> tuple[str, list[Example]]:

@@ -98,7 +98,7 @@ def adapter(material: Material) -> Sequence[Candidate]:
     trained = done.adapter
     made = {"trainer": "adapter", **recipe.to_dict()}
     plain = of_adapter(trained, made, material.embedder)
-    taught = [query for query in material.lessons if any(said.grade > 0 for said in query.judgements)]
+    taught = [query for query in material.lessons if query.answered]
     return [with_judgements(material, plain, trained, taught), plain] if taught else [plain]
 
 
