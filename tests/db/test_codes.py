@@ -61,10 +61,16 @@ def held(index: SqliteIndex) -> Codes:
     return codes
 
 
+def nothing(dimension: int) -> Codes:
+    """No codes yet, of so many dimensions."""
+    words = -(-dimension // 64)
+    return Codes(Space(1, "f" * 64, dimension, "given"), np.empty(0, dtype=np.int64), np.empty((words, 0), np.uint64))
+
+
 def assert_those_of_the_file(index: SqliteIndex) -> None:
     codes = held(index)
     with index.snapshot() as snapshot:
-        stored = run(snapshot._connection, f"SELECT chunk_id, code FROM codes_g{codes.number} ORDER BY chunk_id")
+        stored = run(snapshot._connection, f"SELECT chunk_id, code FROM codes_g{codes.space.number} ORDER BY chunk_id")
     assert codes.ids.tolist() == [chunk_id for chunk_id, _ in stored]
     assert [word.tobytes()[:9] for word in codes.words.T.copy()] == [code for _, code in stored]
 
@@ -147,6 +153,18 @@ def test_a_search_that_began_before_a_write_does_not_see_it(index: SqliteIndex) 
     assert sorted(found(index)) == list(range(2, 31))
 
 
+def test_a_space_that_got_the_number_of_an_erased_one_is_read_anew(index: SqliteIndex) -> None:
+    """The chunks are the same, so that nothing but the fingerprint tells that the codes are others."""
+    found(index)
+    opposite = -unit_vectors(1, 100, DIMENSION)[:20]
+    with index._database.write() as connection:
+        for number, vector in enumerate(opposite, start=1):
+            run(connection, "UPDATE codes_g1 SET code = ? WHERE chunk_id = ?", (sign_code(vector), number))
+        run(connection, "UPDATE spaces SET fingerprint = ?", ("e" * 64,))
+    found(index)
+    assert_those_of_the_file(index)
+
+
 def test_codes_that_would_take_too_much_memory_stay_in_the_table(
     index: SqliteIndex, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -163,7 +181,7 @@ def test_codes_that_would_take_too_much_memory_stay_in_the_table(
 
 def test_a_chunk_of_384_dimensions_takes_56_bytes() -> None:
     rows = [(number, sign_code(vector)) for number, vector in enumerate(unit_vectors(3, 50, 384))]
-    codes = Codes(1, np.empty(0, dtype=np.int64), np.empty((6, 0), dtype=np.uint64)).joined(rows)
+    codes = nothing(384).joined(rows)
     assert codes.ids.nbytes + codes.words.nbytes == 50 * 56
 
 
@@ -189,8 +207,7 @@ def test_codes_put_together_in_any_order_are_sorted_and_choose_alike(
     cut = data.draw(st.integers(0, len(rows)))
     limit = data.draw(st.integers(1, 70))
     code = data.draw(st.binary(min_size=3, max_size=3))
-    empty = Codes(1, np.empty(0, dtype=np.int64), np.empty((1, 0), dtype=np.uint64))
-    codes = empty.joined(rows[:cut]).joined(rows[cut:])
+    codes = nothing(24).joined(rows[:cut]).joined(rows[cut:])
     assert codes.ids.tolist() == sorted(chunk_id for chunk_id, _ in rows)
 
     def differing(row: tuple[int, bytes]) -> tuple[int, int]:

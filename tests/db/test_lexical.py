@@ -15,6 +15,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from vstore import config
+from vstore.db import lexical
 from vstore.db.index import SqliteIndex
 from vstore.filters import parse
 from vstore.types import Ranking, Scope
@@ -262,6 +263,18 @@ def test_common_words_score_what_rare_ones_find(index: SqliteIndex, monkeypatch:
     assert search(index, "rare common", limit=2).chunk_ids == (2, 1)  # the postings of `rare` are 2, of `common` 3
     # Three are asked for, and `rare` has only two: then all postings are read.
     assert search(index, "rare common", limit=3).chunk_ids == (2, 1, 3)
+
+
+def test_a_rare_word_with_few_chunks_does_not_make_all_common_ones_be_walked(
+    index: SqliteIndex, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The word has 1 posting where 2 are asked for; the next one has 3, which will do without the last one's 4."""
+    monkeypatch.setattr(config, "KEYWORD_POSTINGS", 2)
+    put(index, "a", "rare", "often", "often", "often always", "always", "always", "always", "never", "never", "never")
+    with index.snapshot() as snapshot:
+        terms = lexical.searched(snapshot.terms("always often rare"))
+        assert [term.text for term in lexical.rarest(snapshot._connection, terms, 2)] == ["rare", "often"]
+        assert [term.text for term in lexical.rarest(snapshot._connection, terms, 5)] == ["rare", "often", "always"]
 
 
 def test_the_rarest_term_is_searched_however_common_it_is(index: SqliteIndex, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -47,7 +47,7 @@ class Codes:
     `sample` is None until somebody has read the vectors that stand for all of them, float32 (about 512, dimension).
     """
 
-    number: int
+    space: Space
     ids: Ids
     words: NDArray[np.uint64]
     sample: FloatArray | None = None
@@ -70,7 +70,7 @@ class Codes:
     def without(self, gone: Ids) -> Codes:
         """The rest of them."""
         kept = ~np.isin(self.ids, gone)
-        return Codes(self.number, self.ids[kept], self.words[:, kept])
+        return Codes(self.space, self.ids[kept], self.words[:, kept])
 
     def joined(self, rows: Sequence[tuple[int, bytes]]) -> Codes:
         """Together with further rows of the table."""
@@ -82,7 +82,7 @@ class Codes:
         if (np.diff(ids) < 0).any():
             order = np.argsort(ids)
             ids, words = ids[order], np.ascontiguousarray(words[:, order])
-        return Codes(self.number, ids, words)
+        return Codes(self.space, ids, words)
 
 
 class ResidentCodes:
@@ -92,7 +92,7 @@ class ResidentCodes:
         self._lock = threading.Lock()
         self._searches = 0
         self._codes: Codes | None = None
-        self._known: WeakKeyDictionary[apsw.Connection, tuple[int, Codes]] = WeakKeyDictionary()
+        self._versions: WeakKeyDictionary[apsw.Connection, int] = WeakKeyDictionary()  # at which it has those codes
 
     def read(self, connection: apsw.Connection, space: Space) -> Codes | None:
         """The codes as this read transaction sees them; None as long as it is not worth while to keep them."""
@@ -100,27 +100,27 @@ class ResidentCodes:
             self._searches += 1
             if self._searches < config.CODES_FROM_SEARCH:
                 return None
-            version = connection.data_version("main")
-            codes = self._codes
-            if codes is None or codes.number != space.number:
+            version, codes = connection.data_version("main"), self._codes
+            if codes is None or codes.space.fingerprint != space.fingerprint:  # numbers of erased spaces come again
                 codes = _empty(space)
-            elif self._known.get(connection) == (version, codes):
+            elif self._versions.get(connection) == version:
                 return codes
             codes = _current(connection, codes)
-            if codes is not None:
-                self._known[connection] = (version, codes)
-            self._codes = codes
+            if codes is not self._codes:
+                self._codes = codes
+                self._versions.clear()
+            self._versions[connection] = version
             return codes
 
 
 def _empty(space: Space) -> Codes:
     words = -(-space.dimension // (8 * _WORD.itemsize))
-    return Codes(space.number, np.empty(0, dtype=np.int64), np.empty((words, 0), dtype=_WORD))
+    return Codes(space, np.empty(0, dtype=np.int64), np.empty((words, 0), dtype=_WORD))
 
 
 def _current(connection: apsw.Connection, codes: Codes) -> Codes | None:
     """The codes of the table, of which these were there before; None when they would take too much memory."""
-    table = f"codes_g{codes.number}"
+    table = f"codes_g{codes.space.number}"
     ((count, total),) = run(connection, f"SELECT count(*), ifnull(sum({SCATTERED}), 0) FROM {table}")
     if 8 * count * (1 + len(codes.words)) > config.CODES_BYTES:
         return None

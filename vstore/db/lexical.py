@@ -6,7 +6,7 @@ A query is never handed to FTS5 as it is: it is cut into terms by the index's ow
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from itertools import accumulate
+from itertools import accumulate, pairwise
 from typing import Literal
 
 import apsw
@@ -46,7 +46,7 @@ def rank(connection: apsw.Connection, terms: Sequence[Term], scope: Scope, limit
     with a bound on the postings read instead of one on the scores missed. Below that bound nothing is missed.
     """
     wanted = searched(terms)
-    essential = rarest(wanted, connection)
+    essential = rarest(connection, wanted, limit)
     if len(essential) < len(wanted):
         candidates = walk(connection, essential, scope, max(limit, config.KEYWORD_CANDIDATES))
         if len(candidates) >= limit:
@@ -70,12 +70,15 @@ def walk(connection: apsw.Connection, terms: Sequence[Term], scope: Scope, limit
     return Ranking("lexical", tuple(row[0] for row in rows), tuple(row[1] for row in rows))
 
 
-def rarest(terms: Sequence[Term], connection: apsw.Connection) -> Sequence[Term]:
-    """As many of the terms, which come rarest first, as there are postings to spare for; at least one."""
+def rarest(connection: apsw.Connection, terms: Sequence[Term], limit: int) -> Sequence[Term]:
+    """Of the terms, which come rarest first, those to walk: as many as there are postings to spare for.
+
+    A term that goes beyond that is walked all the same where those before it do not have `limit` postings.
+    """
     chunks, _ = bm25.totals(connection)
     spare = max(config.KEYWORD_POSTINGS, config.KEYWORD_SHARE * chunks)
-    read = accumulate(term.document_frequency for term in terms)
-    return terms[: max(1, sum(postings <= spare for postings in read))]
+    read = pairwise(accumulate((term.document_frequency for term in terms), initial=0))
+    return [term for term, (before, after) in zip(terms, read, strict=True) if after <= spare or before < limit]
 
 
 def searched(terms: Sequence[Term]) -> list[Term]:
