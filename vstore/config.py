@@ -83,6 +83,9 @@ MAX_QUERY_TERMS: Final = 64  # rarest terms kept; 1,000 OR-ed terms take seconds
 KEYWORD_POSTINGS: Final = 10_000  # read of the rarest terms, 0.6 microseconds each; leaves 99.7% of the first ten
 KEYWORD_SHARE: Final = 0.1  # of the chunks, where that is more: in a large store rare terms have more postings, too
 KEYWORD_CANDIDATES: Final = 400  # chunks, or as many as asked for if more, that are then scored by all terms
+KEYWORD_SCOPE: Final = (
+    3_000  # chunks in scope that are all scored, 3 microseconds each, instead of walking common words
+)
 MAX_FILTER_DEPTH: Final = 32  # nested levels of a filter; far below SQLite's 1,000, and no person writes ten
 SHOWN: Final = 10  # results a reader is taken to look at (the default k): stages act when these are crowded
 COPY_COSINE: Final = 0.97  # with equal numbers; 60 texts with a header, a footer or typos added all kept at least this

@@ -239,6 +239,23 @@ def test_a_pair_is_searched_as_a_pair_and_a_lone_character_alone(index: SqliteIn
 # --- common words -----------------------------------------------------------------------------------------------------
 
 
+@pytest.mark.parametrize("narrow", [0, 100])
+def test_in_a_scope_common_words_count_as_without_it(
+    index: SqliteIndex, monkeypatch: pytest.MonkeyPatch, narrow: int
+) -> None:
+    for number in range(6):
+        put(index, str(number), "rare common" if number % 3 == 0 else "common often", "other", metadata={"n": number})
+    scope = Scope(where=parse({"n": {"$gte": 1}}))
+    whole = search(index, "rare common often", scope)
+    monkeypatch.setattr(config, "KEYWORD_POSTINGS", 1)
+    monkeypatch.setattr(config, "KEYWORD_SCOPE", narrow)
+    ranking = search(index, "rare common often", scope)
+    assert ranking.chunk_ids == whole.chunk_ids  # not the chunks with `other` alone
+    assert ranking.scores == pytest.approx(whole.scores, rel=1e-9)
+    assert search(index, "rare common often", scope, limit=2).chunk_ids == whole.chunk_ids[:2]
+    assert len(search(index, "rare common", Scope(where=parse({"n": 99})))) == 0
+
+
 @given(st.lists(words.map(" ".join), min_size=1, max_size=12), words.map(" ".join), st.integers(1, 12))
 @settings(max_examples=50, deadline=None)
 def test_reading_few_postings_neither_invents_scores_nor_shortens_a_ranking(

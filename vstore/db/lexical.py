@@ -43,17 +43,42 @@ def rank(connection: apsw.Connection, terms: Sequence[Term], scope: Scope, limit
     Common words take nearly all of the time and decide next to nothing. Where there are any, the rarer terms find the
     candidates, and the forward index scores these by all terms: the division into essential terms and others of Turtle
     and Flood, "Query evaluation: strategies and optimizations", Information Processing & Management 31(6), 1995, but
-    with a bound on the postings read instead of one on the scores missed. Below that bound nothing is missed.
+    with a bound on the postings read instead of one on the scores missed. Below that bound nothing is missed. Nor is it
+    in a narrow scope, of which all chunks are scored.
     """
     wanted = searched(terms)
     essential = rarest(connection, wanted, limit)
-    if len(essential) < len(wanted):
-        candidates = walk(connection, essential, scope, max(limit, config.KEYWORD_CANDIDATES))
-        if len(candidates) >= limit:
-            scores = bm25.score(connection, wanted, candidates.chunk_ids)
-            best = sorted(scores, key=lambda chunk_id: (-scores[chunk_id], chunk_id))[:limit]
-            return Ranking("lexical", tuple(best), tuple(scores[chunk_id] for chunk_id in best))
-    return walk(connection, wanted, scope, limit)
+    if len(essential) == len(wanted):
+        return walk(connection, wanted, scope, limit)
+    narrow = narrow_scope(connection, scope)
+    if narrow is not None:
+        return scored(connection, wanted, narrow, limit)
+    candidates = walk(connection, essential, scope, max(limit, config.KEYWORD_CANDIDATES))
+    if len(candidates) < limit:
+        return walk(connection, wanted, scope, limit)
+    return scored(connection, wanted, candidates.chunk_ids, limit)
+
+
+def scored(connection: apsw.Connection, terms: Sequence[Term], chunk_ids: Sequence[int], limit: int) -> Ranking:
+    """The `limit` best of these chunks by all of the terms, from the forward index; those with none are left out."""
+    scores = bm25.score(connection, terms, chunk_ids)
+    matching = [chunk_id for chunk_id, score in scores.items() if score > 0.0]
+    best = sorted(matching, key=lambda chunk_id: (-scores[chunk_id], chunk_id))[:limit]
+    return Ranking("lexical", tuple(best), tuple(scores[chunk_id] for chunk_id in best))
+
+
+def narrow_scope(connection: apsw.Connection, scope: Scope) -> list[int] | None:
+    """The chunks in scope, if they are few enough to score them all."""
+    compiled = compile_scope(scope)
+    if compiled is None:
+        return None
+    condition, values = compiled
+    sql = (
+        "SELECT c.id FROM documents AS d JOIN chunks AS c ON c.document_id = d.id "
+        f"WHERE ({condition}) LIMIT {config.KEYWORD_SCOPE + 1}"
+    )
+    found = [row[0] for row in run(connection, sql, values)]
+    return found if len(found) <= config.KEYWORD_SCOPE else None
 
 
 def walk(connection: apsw.Connection, terms: Sequence[Term], scope: Scope, limit: int) -> Ranking:
