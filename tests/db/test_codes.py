@@ -19,6 +19,7 @@ from vstore.db.codes import Codes, ResidentCodes
 from vstore.db.connection import run
 from vstore.db.index import SqliteIndex
 from vstore.db.vectors import sign_code
+from vstore.filters import parse
 from vstore.types import Scope, Space
 
 DIMENSION = 70  # two words, the second mostly empty
@@ -82,6 +83,19 @@ def test_codes_are_kept_from_the_third_search_on(index: SqliteIndex, monkeypatch
         answers.append(found(index))
         assert (index._codes._codes is not None) == kept
     assert answers[0] == answers[1] == answers[2]
+
+
+def test_codes_in_a_scope_are_those_of_its_chunks(index: SqliteIndex) -> None:
+    put_vectors(index, {"mine": QUERY, "other": -QUERY}, space_of(index), metadata={"mine": True})
+    scope = Scope(where=parse({"mine": True}))
+    with index.snapshot() as snapshot:
+        assert snapshot.dense(QUERY, scope, 10).chunk_ids == (21, 22)
+        assert snapshot.dense(QUERY, Scope(), 100).chunk_ids[0] == 21
+        assert len(snapshot.dense(QUERY, Scope(), 100)) == 22
+        spread = snapshot.background(QUERY, scope)
+    assert spread is not None and (spread.mean, spread.deviation) == pytest.approx((0.0, 1.0))  # of 1 and -1
+    with index.snapshot() as snapshot:
+        assert snapshot.dense(QUERY, Scope(where=parse({"mine": False})), 10).chunk_ids == ()
 
 
 def test_while_nobody_writes_the_table_is_not_asked_again(index: SqliteIndex) -> None:

@@ -67,9 +67,15 @@ class Codes:
         alike = np.flatnonzero(distances == edge)[: limit - len(nearer)]
         return [*self.ids[nearer].tolist(), *self.ids[alike].tolist()]
 
-    def without(self, gone: Ids) -> Codes:
+    def among(self, chunk_ids: Ids) -> Codes:
+        """Those of these chunks."""
+        return self._kept(np.isin(self.ids, chunk_ids))
+
+    def without(self, chunk_ids: Ids) -> Codes:
         """The rest of them."""
-        kept = ~np.isin(self.ids, gone)
+        return self._kept(~np.isin(self.ids, chunk_ids))
+
+    def _kept(self, kept: NDArray[np.bool_]) -> Codes:
         return Codes(self.space, self.ids[kept], self.words[:, kept])
 
     def joined(self, rows: Sequence[tuple[int, bytes]]) -> Codes:

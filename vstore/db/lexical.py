@@ -15,7 +15,7 @@ from vstore import config
 from vstore.db import bm25
 from vstore.db.analysis import Token, query_text, tokens
 from vstore.db.connection import run
-from vstore.db.scope import compile_scope
+from vstore.db.scope import chunks_in, compile_scope
 from vstore.types import Ranking, Scope, Term
 
 
@@ -50,9 +50,10 @@ def rank(connection: apsw.Connection, terms: Sequence[Term], scope: Scope, limit
     essential = rarest(connection, wanted, limit)
     if len(essential) == len(wanted):
         return walk(connection, wanted, scope, limit)
-    narrow = narrow_scope(connection, scope)
-    if narrow is not None:
-        return scored(connection, wanted, narrow, limit)
+    if scope != Scope():
+        some = chunks_in(connection, scope, config.KEYWORD_SCOPE + 1)
+        if len(some) <= config.KEYWORD_SCOPE:
+            return scored(connection, wanted, some, limit)
     candidates = walk(connection, essential, scope, max(limit, config.KEYWORD_CANDIDATES))
     if len(candidates) < limit:
         return walk(connection, wanted, scope, limit)
@@ -65,20 +66,6 @@ def scored(connection: apsw.Connection, terms: Sequence[Term], chunk_ids: Sequen
     matching = [chunk_id for chunk_id, score in scores.items() if score > 0.0]
     best = sorted(matching, key=lambda chunk_id: (-scores[chunk_id], chunk_id))[:limit]
     return Ranking("lexical", tuple(best), tuple(scores[chunk_id] for chunk_id in best))
-
-
-def narrow_scope(connection: apsw.Connection, scope: Scope) -> list[int] | None:
-    """The chunks in scope, if they are few enough to score them all."""
-    compiled = compile_scope(scope)
-    if compiled is None:
-        return None
-    condition, values = compiled
-    sql = (
-        "SELECT c.id FROM documents AS d JOIN chunks AS c ON c.document_id = d.id "
-        f"WHERE ({condition}) LIMIT {config.KEYWORD_SCOPE + 1}"
-    )
-    found = [row[0] for row in run(connection, sql, values)]
-    return found if len(found) <= config.KEYWORD_SCOPE else None
 
 
 def walk(connection: apsw.Connection, terms: Sequence[Term], scope: Scope, limit: int) -> Ranking:

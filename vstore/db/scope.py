@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import json
 
+import apsw
+
 from vstore import config
+from vstore.db.connection import run
 from vstore.errors import FilterError
 from vstore.filters import DOCUMENT_FIELDS, All, AnyOf, Comparison, Filter, Not, Operator, Scalar
 from vstore.types import Scope
@@ -20,6 +23,13 @@ COLUMNS = {
 SQL_OPERATORS = {"eq": "=", "gt": ">", "gte": ">=", "lt": "<", "lte": "<="}
 
 Sql = tuple[str, tuple[object, ...]]
+
+
+def chunks_in(connection: apsw.Connection, scope: Scope, limit: int = config.UNLIMITED) -> list[int]:
+    """The ids of chunks in scope, at most `limit` of them, in no order."""
+    condition, values = compile_scope(scope) or ("1", ())
+    sql = f"SELECT c.id FROM documents AS d JOIN chunks AS c ON c.document_id = d.id WHERE ({condition}) LIMIT ?"
+    return [row[0] for row in run(connection, sql, (*values, limit))]
 
 
 def compile_scope(scope: Scope) -> Sql | None:

@@ -9,6 +9,7 @@ from functools import cached_property
 from typing import TYPE_CHECKING
 
 import apsw
+import numpy as np
 
 from vstore.calibration import Calibration
 from vstore.db import (
@@ -26,6 +27,7 @@ from vstore.db import (
 )
 from vstore.db.analysis import tokenizer
 from vstore.db.codes import Codes, ResidentCodes
+from vstore.db.scope import chunks_in
 from vstore.judgements import Judgement
 from vstore.searches import LoggedQuery
 from vstore.types import (
@@ -51,8 +53,9 @@ class SqliteSnapshot:
     def __init__(self, connection: apsw.Connection, adapters: models.ActiveAdapter, codes: ResidentCodes) -> None:
         self._connection = connection
         self._adapters = adapters
-        self._resident = codes
+        self._resident: ResidentCodes | None = codes
         self._samples: dict[Scope, FloatArray] = {}
+        self._codes: dict[Scope, Codes | None] = {}
         self._tokenize = tokenizer(connection)
         self.space = spaces.active(connection)
         self.chunk_count, _ = bm25.totals(connection)
@@ -63,10 +66,17 @@ class SqliteSnapshot:
         """See `Snapshot.adapter`."""
         return self._adapters.read(self._connection)
 
-    @cached_property
-    def _codes(self) -> Codes | None:
-        """The sign codes of the active space, if they are kept in memory."""
-        return self._resident.read(self._connection, self.space) if self.space else None
+    def _codes_in(self, scope: Scope) -> Codes | None:
+        """The sign codes of the chunks in scope, if those of the active space are kept in memory."""
+        if self._resident is None or self.space is None:
+            return None
+        if scope not in self._codes:
+            if scope == Scope():
+                codes = self._resident.read(self._connection, self.space)
+            elif (codes := self._codes_in(Scope())) is not None:
+                codes = codes.among(np.array(chunks_in(self._connection, scope), dtype=np.int64))
+            self._codes[scope] = codes
+        return self._codes[scope]
 
     def serving(
         self, adapter: Adapter | None, calibration: Calibration | None = None, space: Space | None = None
@@ -75,7 +85,8 @@ class SqliteSnapshot:
         other = copy(self)
         other.adapter = adapter
         if space is not None:
-            other.space, other._samples, other._codes = space, {}, None
+            # In memory are the active space's codes; comparing it with this one would load one after the other.
+            other.space, other._samples, other._resident, other._codes = space, {}, None, {}
         if other.space is not None:
             own = spaces.own_calibration(self._connection, other.space)
             other.space = replace(other.space, calibration=calibration or own)
@@ -100,7 +111,7 @@ class SqliteSnapshot:
         """See `Snapshot.dense`."""
         if self.space is None:
             return Ranking("dense")
-        return vectors.rank(self._connection, self.space, vector, scope, limit, self._codes)
+        return vectors.rank(self._connection, self.space, vector, scope, limit, self._codes_in(scope))
 
     def bm25(self, terms: Sequence[Term], chunk_ids: Sequence[int]) -> dict[int, float]:
         """See `Snapshot.bm25`."""
@@ -115,7 +126,7 @@ class SqliteSnapshot:
         if self.space is None:
             return None
         if scope not in self._samples:  # asked again when the adapter has moved the query
-            self._samples[scope] = vectors.sample(self._connection, self.space, scope, self._codes)
+            self._samples[scope] = vectors.sample(self._connection, self.space, scope, self._codes_in(scope))
         return vectors.background(self._samples[scope], vector)
 
     def chunks(self, chunk_ids: Sequence[int]) -> dict[int, StoredChunk]:

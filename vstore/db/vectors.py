@@ -105,35 +105,43 @@ def rank(
     vector: FloatArray,
     scope: Scope,
     limit: int,
-    resident: Codes | None = None,
+    codes: Codes | None = None,
 ) -> Ranking:
     """The `limit` chunks in scope with the highest cosine to `vector`.
 
-    Exact up to EXACT_SCAN_CHUNKS chunks in scope. Above, the vectors with the closest sign codes are compared exactly;
-    without a filter those of `resident` codes, which are the same ones as in the table.
+    Exact up to EXACT_SCAN_CHUNKS chunks in scope. Above, the vectors with the closest sign codes are compared exactly.
+    `codes` are those of the chunks in scope, if they are in memory; the ranking is the same without them.
     """
-    query = to_blob(vector, space.dimension)
-    chunks, values = _chunks_in(scope)
-    codes = None if values else resident
+    chosen, values = _compared(connection, space, vector, scope, limit, codes)
+    sql = (
+        f"SELECT v.chunk_id, 1.0 - vec_distance_cosine(v.vector, ?) AS score FROM vectors_g{space.number} AS v "
+        f"{chosen} ORDER BY score DESC, v.chunk_id LIMIT ?"
+    )
+    rows = run(connection, sql, (to_blob(vector, space.dimension), *values, limit))
+    return Ranking("dense", tuple(row[0] for row in rows), tuple(row[1] for row in rows))
+
+
+def _compared(
+    connection: apsw.Connection, space: Space, vector: FloatArray, scope: Scope, limit: int, codes: Codes | None
+) -> Sql:
+    """What follows `... AS v`, the table of vectors, to leave only those that are compared exactly."""
     nearest = max(config.CODE_CANDIDATES, config.CODE_OVERSAMPLING * limit)
-    if (len(codes.ids) if codes else _count(connection, space, scope)) <= config.EXACT_SCAN_CHUNKS:
-        source = f"vectors_g{space.number} AS v {chunks}"
-    elif codes:
-        source = f"vectors_g{space.number} AS v WHERE v.chunk_id IN (SELECT value FROM json_each(?))"
-        values = (json.dumps(codes.closest(sign_code(vector), nearest)),)
-    else:
+    if codes is None:
+        chunks, values = _chunks_in(scope)
+        if _count(connection, space, scope) <= config.EXACT_SCAN_CHUNKS:
+            return chunks, values
         closest = (
             f"SELECT v.chunk_id FROM codes_g{space.number} AS v {chunks} "
             "ORDER BY vec_distance_hamming(vec_bit(v.code), vec_bit(?)), v.chunk_id LIMIT ?"
         )
-        source = f"vectors_g{space.number} AS v WHERE v.chunk_id IN ({closest})"
-        values = (*values, sign_code(vector), nearest)
-    sql = (
-        f"SELECT v.chunk_id, 1.0 - vec_distance_cosine(v.vector, ?) AS score FROM {source} "
-        "ORDER BY score DESC, v.chunk_id LIMIT ?"
-    )
-    rows = run(connection, sql, (query, *values, limit))
-    return Ranking("dense", tuple(row[0] for row in rows), tuple(row[1] for row in rows))
+        return f"WHERE v.chunk_id IN ({closest})", (*values, sign_code(vector), nearest)
+    if len(codes.ids) > config.EXACT_SCAN_CHUNKS:
+        return _among(codes.closest(sign_code(vector), nearest))
+    return _among(codes.ids.tolist()) if scope != Scope() else ("WHERE 1", ())
+
+
+def _among(chunk_ids: Sequence[int]) -> Sql:
+    return "WHERE v.chunk_id IN (SELECT value FROM json_each(?))", (json.dumps(chunk_ids),)
 
 
 def cosines(
@@ -147,25 +155,26 @@ def cosines(
     return dict(run(connection, sql, (to_blob(vector, space.dimension), json.dumps(list(chunk_ids)))))
 
 
-def sample(connection: apsw.Connection, space: Space, scope: Scope, resident: Codes | None = None) -> FloatArray:
+def sample(connection: apsw.Connection, space: Space, scope: Scope, codes: Codes | None = None) -> FloatArray:
     """The vectors of about BACKGROUND_SAMPLE chunks in scope, the same ones each time: unit rows, (n, dimension).
 
-    The chunks whose scattered ids lie below a bound are a random sample. That of all chunks is kept with `resident`
-    codes.
+    The chunks whose scattered ids lie below a bound are a random sample. It is kept with `codes`, those of the chunks
+    in scope, if they are in memory.
     """
-    chunks, values = _chunks_in(scope)
-    if resident is None or values:
+    if codes is None:
+        chunks, values = _chunks_in(scope)
         bound = _sampled_below(_count(connection, space, scope))
         sql = (
             f"SELECT x.vector FROM codes_g{space.number} AS v JOIN vectors_g{space.number} AS x "
             f"ON x.chunk_id = v.chunk_id {chunks} AND {SCATTERED.replace('chunk_id', 'v.chunk_id')} < ?"
         )
         return _unit_rows(run(connection, sql, (*values, bound)), space)
-    if resident.sample is None:
-        ids = resident.ids[scattered(resident.ids) < _sampled_below(len(resident.ids))]
-        sql = f"SELECT vector FROM vectors_g{space.number} WHERE chunk_id IN (SELECT value FROM json_each(?))"
-        resident.sample = _unit_rows(run(connection, sql, (json.dumps(ids.tolist()),)), space)
-    return resident.sample
+    if codes.sample is None:
+        ids = codes.ids[scattered(codes.ids) < _sampled_below(len(codes.ids))]
+        chosen, values = _among(ids.tolist())
+        rows = run(connection, f"SELECT v.vector FROM vectors_g{space.number} AS v {chosen}", values)
+        codes.sample = _unit_rows(rows, space)
+    return codes.sample
 
 
 def _sampled_below(count: int) -> int:
