@@ -3,8 +3,8 @@
     python bench/keywords.py --data FOLDER --names scifact wikiqa qmsum --out keywords.json
 
 The documents of all collections lie in one store, which makes it larger and their questions harder than each alone;
-a question is answered from the documents of its own collection among them, so that what it was not judged for does
-not count. Both ways answer each question in turn.
+of what a question finds only documents of its own collection count, for it was judged for no others. Both ways answer
+each question in turn.
 """
 
 from __future__ import annotations
@@ -18,11 +18,11 @@ import argparse
 import json
 import tempfile
 import time
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from pathlib import Path
 from statistics import fmean, median
 from typing import Any, Final
+from unittest.mock import patch
 
 from bench.datasets import Collection, find_collections, fitting_and_reported
 from bench.large import SketchEmbedder
@@ -46,7 +46,7 @@ def both_ways(store: Store, collections: Sequence[Collection]) -> list[dict[str,
             row: dict[str, Any] = {"collection": collection.name, "words": len(question.text.split())}
             first = []
             for name, postings in WAYS.items():
-                with store.index.snapshot() as snapshot, reading(postings):
+                with store.index.snapshot() as snapshot, patch.object(config, "KEYWORD_POSTINGS", postings):
                     terms = snapshot.terms(question.text)
                     started = time.perf_counter()
                     ranking = snapshot.lexical(terms, Scope(), DEPTH)
@@ -58,17 +58,6 @@ def both_ways(store: Store, collections: Sequence[Collection]) -> list[dict[str,
             row["shared"] = len(first[0] & first[1]) / max(1, len(first[0]))
             rows.append(row)
     return rows
-
-
-@contextmanager
-def reading(postings: int) -> Iterator[None]:
-    """Keyword searches read so many postings in a `with` block."""
-    usual = config.KEYWORD_POSTINGS
-    setattr(config, "KEYWORD_POSTINGS", postings)  # noqa: B010, a constant to everybody else
-    try:
-        yield
-    finally:
-        setattr(config, "KEYWORD_POSTINGS", usual)  # noqa: B010
 
 
 def _own(uris: Sequence[str], collection: Collection) -> list[str]:

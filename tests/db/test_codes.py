@@ -15,6 +15,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from vstore import config
+from vstore.db import codes
 from vstore.db.codes import Codes, ResidentCodes
 from vstore.db.connection import run
 from vstore.db.index import SqliteIndex
@@ -191,6 +192,8 @@ def test_codes_that_would_take_too_much_memory_stay_in_the_table(
     write(index, 20, 21)
     assert len(found(index)) == 21
     assert index._codes._codes is None
+    monkeypatch.setattr(codes, "_current", lambda *_: pytest.fail("counted again, though nobody wrote"))
+    assert len(found(index)) == 21
 
 
 def test_a_chunk_of_384_dimensions_takes_56_bytes() -> None:

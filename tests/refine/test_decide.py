@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
 import pytest
@@ -90,11 +91,11 @@ def test_what_does_not_hold_for_unseen_queries_is_refused() -> None:
 
 def test_queries_that_were_left_out_in_turn_add_to_the_evidence() -> None:
     """Five of eight held-out queries gain, which may be chance; with forty more that all gain it is not."""
-    few = {"base": np.ones(8), "serving": np.ones(8), "halfway": np.full(8, 0.99)}
+    few: dict[str, Any] = {"base": np.ones(8), "serving": np.ones(8), "halfway": np.full(8, 0.99)}
     unsure = np.array([0.9] * 5 + [1.1] * 3)
     assert refusal(**few, candidate=unsure)[0] == "generalises"
     left_out = (series(0.9), series(0.95))
-    decision = decide(replace(GOOD, **few, candidate=unsure, crossfitted=left_out))  # type: ignore[arg-type]
+    decision = decide(replace(GOOD, **few, candidate=unsure, crossfitted=left_out))
     assert decision.promote
     assert "on 48 queries never seen, 40 of them by others like it, it takes away 8.8% of" in decision.sentence
 

@@ -107,11 +107,14 @@ class ResidentCodes:
             if self._searches < config.CODES_FROM_SEARCH:
                 return None
             version, codes = connection.data_version("main"), self._codes
-            if codes is None or codes.space.fingerprint != space.fingerprint:  # numbers of erased spaces come again
-                codes = _empty(space)
-            elif self._versions.get(connection) == version:
+            known = self._versions.get(connection) == version
+            if (
+                codes is not None and codes.space.fingerprint != space.fingerprint
+            ):  # numbers of erased spaces come again
+                codes, known = None, False
+            if known:  # also that they are too many
                 return codes
-            codes = _current(connection, codes)
+            codes = _current(connection, codes or _empty(space))
             if codes is not self._codes:
                 self._codes = codes
                 self._versions.clear()
