@@ -97,6 +97,7 @@ MAX_CONTEXT: Final = 100  # chunks on each side of a hit, also of a section: fiv
 HEAD_WEIGHT: Final = 1.0  # of a match in title or heading against one in the text; 0.5 to 4 gained nothing certain
 EXACT_SCAN_CHUNKS: Final = 20_000  # chunks in scope compared float by float (about 40 ms); above, sign codes come first
 BACKGROUND_SAMPLE: Final = 512  # cosines that stand for all of the scope; their deviation is right to 3 in 100
+ROUNDING: Final = 1e-6  # of cosines in float32; a spread below it is none (among real texts it is 0.05 and more)
 CODE_CANDIDATES: Final = 1_000  # vectors compared exactly after the sign codes, at least
 CODE_OVERSAMPLING: Final = 5  # the same for each result asked for
 CODES_FROM_SEARCH: Final = 3  # searches of a process before it keeps codes in memory; loading 50,000 takes three scans

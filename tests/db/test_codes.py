@@ -214,6 +214,20 @@ def test_the_sample_of_all_chunks_is_the_one_sql_draws(index: SqliteIndex, monke
     assert (kept.mean, kept.deviation) == pytest.approx((drawn.mean, drawn.deviation), rel=1e-6)
 
 
+def test_chunks_that_are_all_alike_have_no_spread_whichever_way_it_is_read(
+    path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The rounding of cosines taken for a spread would move every score by it."""
+    with closing(SqliteIndex(path)) as index:
+        put_vectors(index, {str(number): QUERY for number in range(11)}, space_of(index))
+        for first in (config.UNLIMITED, 1):
+            monkeypatch.setattr(config, "CODES_FROM_SEARCH", first)
+            with index.snapshot() as snapshot:
+                for scope in (Scope(), Scope(("default",))):
+                    spread = snapshot.background(QUERY, scope)
+                    assert spread is not None and spread.deviation == 0.0
+
+
 @given(
     st.lists(st.tuples(st.integers(1, 60), st.binary(min_size=3, max_size=3)), unique_by=lambda row: row[0]), st.data()
 )

@@ -166,13 +166,16 @@ def sample(connection: apsw.Connection, space: Space, scope: Scope, codes: Codes
         bound = _sampled_below(_count(connection, space, scope))
         sql = (
             f"SELECT x.vector FROM codes_g{space.number} AS v JOIN vectors_g{space.number} AS x "
-            f"ON x.chunk_id = v.chunk_id {chunks} AND {SCATTERED.replace('chunk_id', 'v.chunk_id')} < ?"
+            f"ON x.chunk_id = v.chunk_id {chunks} AND {SCATTERED.replace('chunk_id', 'v.chunk_id')} < ? "
+            "ORDER BY v.chunk_id"
         )
         return _unit_rows(run(connection, sql, (*values, bound)), space)
     if codes.sample is None:
         ids = codes.ids[scattered(codes.ids) < _sampled_below(len(codes.ids))]
         chosen, values = _among(ids.tolist())
-        rows = run(connection, f"SELECT v.vector FROM vectors_g{space.number} AS v {chosen}", values)
+        rows = run(
+            connection, f"SELECT v.vector FROM vectors_g{space.number} AS v {chosen} ORDER BY v.chunk_id", values
+        )
         codes.sample = _unit_rows(rows, space)
     return codes.sample
 
@@ -192,7 +195,9 @@ def background(rows: FloatArray, vector: FloatArray) -> Background | None:
     if not len(rows):
         return None
     scores = (rows @ (vector / np.linalg.norm(vector))).astype(np.float64)
-    return Background(float(scores.mean()), float(scores.std()))
+    deviation = float(scores.std())
+    # Cosines that are all the same differ by the rounding of float32, and a deviation made of it would magnify it.
+    return Background(float(scores.mean()), deviation if deviation > config.ROUNDING else 0.0)
 
 
 def _count(connection: apsw.Connection, space: Space, scope: Scope) -> int:
