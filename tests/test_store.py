@@ -143,6 +143,27 @@ def test_an_interrupted_ingest_is_taken_up_where_it_stopped(tmp_path: Path) -> N
         assert store.stats().documents == 700
 
 
+def test_what_others_took_away_while_the_rest_was_embedded_is_embedded_again(tmp_path: Path) -> None:
+    """The first part has a vector when the second is embedded, and none any more when both are to be written."""
+    path = tmp_path / "memory.db"
+
+    class Meddler(ToyEmbedder):
+        def embed_documents(self, texts: list[str]) -> np.ndarray:
+            if "gamma" in texts[-1] and not meddled:
+                meddled.append(path)
+                with Store(path, ToyEmbedder()) as other:
+                    other.remember("something else", uri="note")
+            return super().embed_documents(texts)
+
+    meddled: list[Path] = []
+    with Store(path, Meddler()) as store:
+        first = "alpha " * 200
+        store.remember(f"{first}\n\n{'beta ' * 200}", uri="note")
+        store.remember(f"{first}\n\n{'gamma ' * 200}", uri="note")
+        assert meddled
+        assert {result.text.split()[0] for result in store.search("alpha gamma something")} == {"alpha", "gamma"}
+
+
 def test_one_bad_file_does_not_stop_the_others(store: Store, folder: Path) -> None:
     (folder / "photo.bin").write_bytes(b"\x00\x01\x02" * 100)
     (folder / "empty.txt").write_bytes(b"")

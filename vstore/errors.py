@@ -3,6 +3,7 @@
     VstoreError
     ├── InputError              an argument or a piece of content cannot be used
     │   ├── QueryError          the query or its k, mode or fusion is not usable
+    │   ├── VectorMissingError  a chunk came without a vector, for its document was changed meanwhile
     │   └── FilterError         a filter names an unknown operator or an impossible value
     ├── NotFoundError           no such path, document, chunk or collection
     ├── ConfigError             the configuration file or an environment variable is wrong
@@ -35,6 +36,10 @@ class VstoreError(Exception):
 
 class InputError(VstoreError):
     """An argument or a piece of content cannot be used."""
+
+
+class VectorMissingError(InputError):
+    """A chunk came without a vector, for its document was changed while it was being embedded."""
 
 
 class QueryError(InputError):

@@ -10,14 +10,13 @@ from contextlib import AbstractContextManager
 from typing import TYPE_CHECKING, Any, Protocol
 
 from vstore.calibration import Calibration
-from vstore.errors import VstoreError
+from vstore.errors import InputError, VstoreError
 from vstore.judgements import Judgement, Verdict
 from vstore.runs import Conclusion, RunRecord, SeenQuery
 from vstore.searches import LoggedQuery
 from vstore.types import (
     Background,
-    Chunk,
-    Document,
+    Cut,
     ModelRecord,
     PastQuery,
     Ranking,
@@ -151,17 +150,21 @@ class Index(Protocol):
     def content_hash(self, collection: str, uri: str) -> str | None:
         """The hash a document was last written with, or None when there is no such document."""
 
-    def embedded_chunks(self, collection: str, uri: str) -> frozenset[str]:
-        """Hashes of the document's chunks that have a vector in the active space and need not be embedded again."""
+    def embedded_chunks(self, names: Sequence[tuple[str, str]]) -> list[frozenset[str]]:
+        """Hashes of chunks that have a vector in the active space and need not be embedded again.
+
+        One set for each document, which is named by its collection and uri.
+        """
 
     def write(
-        self, document: Document, chunks: Sequence[Chunk], vectors: Mapping[str, FloatArray], space: Space
-    ) -> WriteOutcome:
-        """Add or replace one document with its chunks, keywords and vectors, all in one transaction.
+        self, cuts: Sequence[Cut], vectors: Mapping[str, FloatArray], space: Space
+    ) -> list[WriteOutcome | InputError]:
+        """Add or replace the first of these documents, each whole, in one transaction: at least one of them, and as
+        many as WRITE_HOLD_S leaves time for; the rest is the caller's to send again.
 
         `vectors` maps chunk hashes to float32 (dimension,) for every chunk not in `embedded_chunks`. A chunk whose
-        hash the old version already had keeps its id and vector. Raises SpaceMismatchError when `space` is not the
-        active one any more.
+        hash the old version already had keeps its id and vector. A document that cannot be stored is answered with the
+        error, which is then the last answer. Raises SpaceMismatchError when `space` is not the active one any more.
         """
 
     def save_adapter(

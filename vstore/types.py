@@ -161,6 +161,9 @@ class Chunk:
     content_hash: str
 
 
+Cut = tuple[Document, list[Chunk]]  # a document and its pieces
+
+
 # --- what comes out ---------------------------------------------------------------------------------------------------
 
 

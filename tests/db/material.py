@@ -14,7 +14,8 @@ from vstore.db import documents
 from vstore.db.connection import Database, run
 from vstore.db.index import SqliteIndex
 from vstore.db.migrate import latest, migrate
-from vstore.types import Chunk, Document, Space
+from vstore.errors import InputError
+from vstore.types import Chunk, Document, Space, WriteOutcome
 
 if TYPE_CHECKING:
     from vstore.types import FloatArray
@@ -53,20 +54,30 @@ def open_space(index: SqliteIndex, embedder: ToyEmbedder = TOY) -> Space:
     return index.open_space(embedder.fingerprint, embedder.dimension, embedder.name)
 
 
+def write(
+    index: SqliteIndex, document: Document, chunks: Sequence[Chunk], vectors: Mapping[str, FloatArray], space: Space
+) -> WriteOutcome:
+    """Write one document; what it is answered with is raised if it is an error."""
+    (outcome,) = index.write([(document, list(chunks))], vectors, space)
+    if isinstance(outcome, InputError):
+        raise outcome
+    return outcome
+
+
 def put(index: SqliteIndex, uri: str, *bodies: str, title: str = "", version: str = "", **more: Any) -> str:
     """Write one document, embedding only what the index does not have."""
     space = open_space(index)
     text, chunks = cut(bodies, title)
-    here = index.embedded_chunks(more.get("collection", "default"), uri)
+    (here,) = index.embedded_chunks([(more.get("collection", "default"), uri)])
     vectors = embed([chunk for chunk in chunks if chunk.content_hash not in here])
-    return index.write(document(uri, text, title, version, **more), chunks, vectors, space)
+    return write(index, document(uri, text, title, version, **more), chunks, vectors, space)
 
 
 def put_vectors(index: SqliteIndex, vectors: Mapping[str, FloatArray], space: Space, **more: Any) -> None:
     """One document for each uri, with one chunk that has the given vector."""
     for uri, vector in vectors.items():
         text, chunks = cut([f"text of {uri}"])
-        index.write(document(uri, text, **more), chunks, {chunks[0].content_hash: vector}, space)
+        write(index, document(uri, text, **more), chunks, {chunks[0].content_hash: vector}, space)
 
 
 def unit_vectors(seed: int, n: int, dimension: int) -> FloatArray:

@@ -10,13 +10,14 @@ from typing import Any
 
 import numpy as np
 import pytest
-from db.material import assert_consistent, chunk_ids, cut, digest, document, embed, open_space, put, rows
+from db.material import assert_consistent, chunk_ids, cut, digest, document, embed, open_space, put, rows, write
 from toy import ToyEmbedder
 
+from vstore import config
 from vstore.db.index import SqliteIndex
 from vstore.db.migrate import latest
 from vstore.errors import InputError, SpaceMismatchError
-from vstore.types import Chunk, Scope, StoredDocument
+from vstore.types import Chunk, Cut, Scope, StoredDocument
 
 
 def dump(path: Path) -> list[list[tuple[Any, ...]]]:
@@ -144,8 +145,8 @@ def test_a_kept_chunk_needs_no_vector_and_a_second_copy_takes_the_first_ones(ind
     put(index, "a", "red", "green")
     space = open_space(index)
     text, chunks = cut(["green", "red", "green"])
-    assert {chunk.content_hash for chunk in chunks} == index.embedded_chunks("default", "a")
-    assert index.write(document("a", text), chunks, {}, space) == "updated"
+    assert [{chunk.content_hash for chunk in chunks}] == index.embedded_chunks([("default", "a")])
+    assert write(index, document("a", text), chunks, {}, space) == "updated"
     assert rows(path, "SELECT count(DISTINCT vector), count(*) FROM vectors_g1") == [(2, 3)]
     assert_consistent(path)
 
@@ -158,11 +159,11 @@ def test_of_repeated_chunks_the_earliest_is_kept(index: SqliteIndex, path: Path)
 
 
 def test_embedded_chunks_are_those_of_that_document_only(index: SqliteIndex) -> None:
-    assert index.embedded_chunks("default", "a") == frozenset()
+    names = [("default", "a"), ("other", "a")]
+    assert index.embedded_chunks(names) == [frozenset(), frozenset()]
     put(index, "a", "red")
     put(index, "b", "green")
-    assert index.embedded_chunks("default", "a") == {digest("", "", "red")}
-    assert index.embedded_chunks("other", "a") == frozenset()
+    assert index.embedded_chunks(names) == [{digest("", "", "red")}, frozenset()]
 
 
 def test_a_changed_title_indexes_every_chunk_anew(index: SqliteIndex, path: Path) -> None:
@@ -178,8 +179,8 @@ def test_a_changed_title_that_the_chunk_hashes_do_not_see_is_indexed_with_the_ol
 ) -> None:
     space = open_space(index)
     text, chunks = cut(["red"])
-    index.write(document("a", text, "Walrus"), chunks, embed(chunks), space)
-    index.write(document("a", text, "Penguin"), chunks, {}, space)
+    write(index, document("a", text, "Walrus"), chunks, embed(chunks), space)
+    write(index, document("a", text, "Penguin"), chunks, {}, space)
     assert (keyword_hits(path, "walrus"), keyword_hits(path, "penguin")) == ([], [2])
     assert_consistent(path)
 
@@ -190,9 +191,9 @@ def test_a_changed_heading_that_the_chunk_hash_does_not_see_is_indexed_with_the_
     space = open_space(index)
     for version, heading in enumerate(("Walrus", "Penguin")):
         chunk = Chunk(0, 0, 3, heading, "red", "what the embedder sees of it")
-        known = index.embedded_chunks("default", "a")
+        (known,) = index.embedded_chunks([("default", "a")])
         given = {} if known else {chunk.content_hash: embed([chunk])[chunk.content_hash]}
-        index.write(document("a", "red", version=str(version)), [chunk], given, space)
+        write(index, document("a", "red", version=str(version)), [chunk], given, space)
     assert (keyword_hits(path, "walrus"), keyword_hits(path, "penguin")) == ([], [2])
     assert rows(path, "SELECT heading FROM chunks") == [("Penguin",)]
     assert_consistent(path)
@@ -207,8 +208,52 @@ def test_an_id_is_never_given_twice(index: SqliteIndex, path: Path) -> None:
 
 
 def test_a_document_without_a_chunk_is_kept(index: SqliteIndex, path: Path) -> None:
-    assert index.write(document("a", "  "), [], {}, open_space(index)) == "added"
+    assert write(index, document("a", "  "), [], {}, open_space(index)) == "added"
     assert [found.uri for found in stored(index)] == ["a"]
+    assert_consistent(path)
+
+
+# --- several at once --------------------------------------------------------------------------------------------------
+
+
+def cuts(*names: str) -> tuple[list[Cut], dict[str, Any]]:
+    """Documents of one chunk each, and vectors for all of them."""
+    found: list[Cut] = []
+    for name in names:
+        text, chunks = cut([f"text of {name}"])
+        found.append((document(name, text), chunks))
+    return found, embed([chunk for _, chunks in found for chunk in chunks])
+
+
+def test_several_documents_are_written_in_one_transaction(index: SqliteIndex, path: Path) -> None:
+    some, vectors = cuts("a", "b", "c")
+    space = open_space(index)
+    commits: list[None] = []
+    index._database.connection().set_commit_hook(lambda: commits.append(None) or False)
+    assert index.write(some, vectors, space) == ["added"] * 3
+    assert len(commits) == 1
+    assert index.write(some, vectors, space) == ["unchanged"] * 3
+    assert_consistent(path)
+
+
+def test_a_transaction_ends_when_its_time_is_up_and_has_one_document_at_least(
+    index: SqliteIndex, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(config, "WRITE_HOLD_S", 0.0)
+    some, vectors = cuts("a", "b")
+    assert index.write(some, vectors, open_space(index)) == ["added"]
+    assert [found.uri for found in stored(index)] == ["a"]
+
+
+def test_one_that_cannot_be_stored_is_named_and_those_before_it_are_written(index: SqliteIndex, path: Path) -> None:
+    some, vectors = cuts("a", "b", "c", "d")
+    some[2] = (replace(some[2][0], metadata={"a": {1, 2}}), some[2][1])
+    first, second, third = index.write(some, vectors, open_space(index))
+    assert (first, second) == ("added", "added")
+    assert isinstance(third, InputError)
+    assert "metadata of c cannot be stored" in str(third)
+    assert {found.uri for found in stored(index)} == {"a", "b"}
+    assert index.write(some[3:], vectors, open_space(index)) == ["added"]
     assert_consistent(path)
 
 
@@ -220,7 +265,7 @@ def test_a_chunk_without_a_vector_is_refused_and_nothing_changes(index: SqliteIn
     before = dump(path)
     text, chunks = cut(["blue", "red"])
     with pytest.raises(InputError, match="chunk 0 of a came without a vector"):
-        index.write(document("a", text), chunks, {}, open_space(index))
+        write(index, document("a", text), chunks, {}, open_space(index))
     assert dump(path) == before
 
 
@@ -244,7 +289,9 @@ def test_an_unusable_vector_is_refused_and_nothing_changes(
     before = dump(path)
     text, chunks = cut(["blue"])
     with pytest.raises(InputError, match=message):
-        index.write(document("a", text), chunks, {chunks[0].content_hash: vector.astype(np.float32)}, open_space(index))
+        write(
+            index, document("a", text), chunks, {chunks[0].content_hash: vector.astype(np.float32)}, open_space(index)
+        )
     assert dump(path) == before
 
 
@@ -269,7 +316,7 @@ def test_text_with_half_a_character_is_refused_and_nothing_changes(index: Sqlite
     change: Any = {part: ("\udcff",) if part == "tags" else "\udcff"}
     bad = replace(document("a", text), **change)
     with pytest.raises(InputError, match="lone surrogate"):
-        index.write(bad, chunks, embed(chunks), open_space(index))
+        write(index, bad, chunks, embed(chunks), open_space(index))
     assert dump(path) == before
 
 
@@ -286,7 +333,7 @@ def test_vectors_of_a_space_that_is_not_active_are_refused_and_nothing_changes(i
         type(space)(1, other.fingerprint, 16, "toy"),
     ):
         with pytest.raises(SpaceMismatchError, match=r"switched to another model .*; repeat it"):
-            index.write(document("a", text), chunks, embed(chunks), strange)
+            write(index, document("a", text), chunks, embed(chunks), strange)
     assert dump(path) == before
 
 

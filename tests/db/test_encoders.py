@@ -7,7 +7,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from db.material import TOY, assert_consistent, cut, database, document, embed, open_space, put, rows
+from db.material import TOY, assert_consistent, cut, database, document, embed, open_space, put, rows, write
 from toy import ToyEmbedder
 
 from vstore import config
@@ -152,9 +152,9 @@ def test_what_was_embedded_for_the_old_space_is_refused_after_the_switch(filled:
     old = open_space(filled)
     promote(filled)
     with pytest.raises(SpaceMismatchError, match="switched to another model"):
-        filled.write(*written(), space=old)
+        write(filled, *written(), space=old)
     new = filled.open_space(NEW.fingerprint, NEW.dimension, "any")
-    filled.write(*written(NEW), space=new)
+    write(filled, *written(NEW), space=new)
 
 
 def written(embedder: ToyEmbedder = TOY) -> tuple:
@@ -165,7 +165,7 @@ def written(embedder: ToyEmbedder = TOY) -> tuple:
 def test_rolling_back_needs_the_vectors_of_what_came_in_since(filled: SqliteIndex) -> None:
     promote(filled)
     new = filled.open_space(NEW.fingerprint, NEW.dimension, "any")
-    filled.write(*written(NEW), space=new)
+    write(filled, *written(NEW), space=new)
     assert filled.way_back() == BASE
     with pytest.raises(IncompleteSpaceError, match="1 chunks have no vector of toy yet, so model 1 cannot serve"):
         filled.roll_back()

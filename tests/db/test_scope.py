@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from db.material import document, open_space, put
+from db.material import document, open_space, put, write
 from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 from toy import ToyEmbedder
@@ -121,14 +121,14 @@ def kind(value: Any) -> str:
     ],
 )
 def test_the_meaning_by_hand(index: SqliteIndex, stored: Any, where: Any, expected: bool) -> None:
-    index.write(document("x", "", metadata={"a": stored}), [], {}, open_space(index))
+    write(index, document("x", "", metadata={"a": stored}), [], {}, open_space(index))
     assert (uris(index, Scope((), parse({"a": where}))) == "x") is expected
     assert holds({"a": where}, {"metadata": {"a": stored}}) is expected
 
 
 @pytest.mark.parametrize(("where", "expected"), [({"a": None}, True), ({"a": {"$ne": 1}}, True), ({"a": 1}, False)])
 def test_a_missing_key_by_hand(index: SqliteIndex, where: dict[str, Any], expected: bool) -> None:
-    index.write(document("x", "", metadata={"b": 1}), [], {}, open_space(index))
+    write(index, document("x", "", metadata={"b": 1}), [], {}, open_space(index))
     assert (uris(index, Scope((), parse(where))) == "x") is expected
     assert holds(where, {"metadata": {"b": 1}}) is expected
 
@@ -187,7 +187,7 @@ def test_sql_agrees_with_the_meaning(stored: list[dict[str, Any]], asked: list[d
         space = open_space(index)
         with index.bulk():
             for number, fields in enumerate(stored):
-                index.write(document(f"{number}", "", metadata=fields), [], {}, space)
+                write(index, document(f"{number}", "", metadata=fields), [], {}, space)
         with index.snapshot() as snapshot:
             for where in asked:
                 found = {int(one.uri) for one in snapshot.documents(Scope((), parse(where)), 100)}

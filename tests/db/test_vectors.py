@@ -10,7 +10,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from db.material import cut, document, put, put_vectors, rows, unit_vectors
+from db.material import cut, document, put, put_vectors, rows, unit_vectors, write
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from toy import ToyEmbedder
@@ -153,7 +153,7 @@ def test_what_is_stored_is_what_was_given_with_its_checksum_and_code(path: Path)
     with closing(SqliteIndex(path)) as index:
         space = index.open_space("f" * 64, 3, "given")
         text, chunks = cut(["red"])
-        index.write(document("a", text), chunks, {chunks[0].content_hash: vector}, space)
+        write(index, document("a", text), chunks, {chunks[0].content_hash: vector}, space)
     blob = bytes.fromhex("0000803f 000000c0 0000003f")
     assert rows(path, "SELECT vector, crc32 FROM vectors_g1") == [(blob, zlib.crc32(blob))]
     assert rows(path, "SELECT code FROM codes_g1") == [(bytes([0b101]),)]

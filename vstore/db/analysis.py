@@ -29,8 +29,8 @@ _CJK_RUN = re.compile(f"[{_CJK}]+")
 _CAMEL_WORD = re.compile(  # maxOpen, HTTPServer; between underscores, too: _maxOpen
     r"(?<![^\W_])[^\W_]*(?:[a-z][A-Z]|[A-Z]{2}[a-z]{2})[^\W_]*"
 )
+_CAMEL = re.compile("[a-z][A-Z]|[A-Z]{2}[a-z]{2}")  # what every such word has; most texts have none
 _CAMEL_PART = re.compile(r"[A-Z]{2,}s(?![a-z])|[A-Z]+(?![a-z])|[A-Z]?[a-z]+|[0-9]+")  # the first: URLs, IDs
-_WORD = re.compile(r"\w+")
 _SIGNS = re.compile(r"[+#]+")
 
 
@@ -67,15 +67,18 @@ def stems(tokenize: apsw.FTS5Tokenizer, text: str) -> list[str]:
     return cast("list[str]", tokenize(encoded, apsw.FTS5_TOKENIZE_DOCUMENT, None, **flags))
 
 
-def extra_text(text: str) -> str:
+def extra_text(tokenize: apsw.FTS5Tokenizer, text: str) -> str:
     """Further words under which a text shall be found, joined by blanks; mostly empty."""
-    words = [part for word in _CAMEL_WORD.findall(text) for part in _parts(word)]
-    if not text.isascii():
-        folded = fold(text)
-        words += [piece for run in _CJK_RUN.findall(folded) for piece in (*_pairs(run), *run)]
+    words = [part for word in _CAMEL_WORD.findall(text) for part in _parts(word)] if _CAMEL.search(text) else []
+    if text.isascii():
+        return " ".join(words)
+    folded = fold(text)
+    runs = _CJK_RUN.findall(folded)
+    if runs or folded != text:
+        words += [piece for run in runs for piece in (*_pairs(run), *run)]
         # Words that folding changed, and Latin words that stood glued to Chinese ones.
-        written = set(_WORD.findall(text))
-        words += [word for word in _WORD.findall(_CJK_RUN.sub(" ", folded)) if word not in written]
+        written = {token.text for token in tokens(tokenize, text)}
+        words += [one.text for one in tokens(tokenize, _CJK_RUN.sub(" ", folded)) if one.text not in written]
     return " ".join(words)
 
 
@@ -107,7 +110,10 @@ def exact(tokenize: apsw.FTS5Tokenizer, text: str) -> str:
 def fold(text: str) -> str:
     """NFKC without format characters (zero-width blanks, soft hyphens, direction marks)."""
     normal = unicodedata.normalize("NFKC", text)
-    return "".join(character for character in normal if unicodedata.category(character) != "Cf")
+    for character in set(normal):
+        if unicodedata.category(character) == "Cf":
+            normal = normal.replace(character, "")
+    return normal
 
 
 def _parts(identifier: str) -> list[str]:

@@ -15,7 +15,7 @@ from vstore.db.analysis import extra_text
 from vstore.db.clock import from_datetime, now, to_datetime
 from vstore.db.connection import run
 from vstore.db.scope import compile_scope
-from vstore.errors import InputError
+from vstore.errors import InputError, VectorMissingError
 from vstore.types import Chunk, Document, Scope, Space, StoredChunk, StoredDocument, WriteOutcome
 
 if TYPE_CHECKING:
@@ -132,7 +132,7 @@ def write(
     for chunk in added:
         vector = vectors_at_hand.get(chunk.content_hash)
         if vector is None:
-            raise InputError(
+            raise VectorMissingError(
                 f"chunk {chunk.ordinal} of {document.uri} came without a vector, for the document was changed by "
                 "somebody else meanwhile; add it again"
             )
@@ -249,7 +249,7 @@ def _add_chunk(
     space: Space,
     vector: FloatArray,
 ) -> None:
-    extra = extra_text("\n".join((title, chunk.heading, chunk.text)))
+    extra = extra_text(tokenize, "\n".join((title, chunk.heading, chunk.text)))
     rows = run(
         connection,
         'INSERT INTO chunks (document_id, ordinal, start, "end", heading, text, extra, content_hash)'

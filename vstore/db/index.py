@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import json
+import time
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from itertools import count
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import apsw
+
+from vstore import config
 from vstore.calibration import Calibration
 from vstore.db import (
     documents,
@@ -24,13 +28,12 @@ from vstore.db.codes import ResidentCodes
 from vstore.db.connection import Database
 from vstore.db.migrate import latest, migrate
 from vstore.db.snapshot import SqliteSnapshot
-from vstore.errors import SpaceMismatchError, StoreBusyError, StoreFullError, VstoreError
+from vstore.errors import InputError, SpaceMismatchError, StoreBusyError, StoreFullError, VstoreError
 from vstore.judgements import Judgement, Verdict
 from vstore.runs import Conclusion, RunRecord, SeenQuery
 from vstore.searches import Note, SearchStatistics
 from vstore.types import (
-    Chunk,
-    Document,
+    Cut,
     ModelRecord,
     Space,
     StoredChunk,
@@ -106,21 +109,39 @@ class SqliteIndex:
         with self._database.read() as connection:
             return documents.content_hash(connection, collection, uri)
 
-    def embedded_chunks(self, collection: str, uri: str) -> frozenset[str]:
+    def embedded_chunks(self, names: Sequence[tuple[str, str]]) -> list[frozenset[str]]:
         """See `Index.embedded_chunks`."""
         with self._database.read() as connection:
             space = spaces.active(connection)
-            return documents.embedded_chunks(connection, space, collection, uri) if space else frozenset()
+            return [documents.embedded_chunks(connection, space, *name) if space else frozenset() for name in names]
 
     def write(
-        self, document: Document, chunks: Sequence[Chunk], vectors: Mapping[str, FloatArray], space: Space
-    ) -> WriteOutcome:
+        self, cuts: Sequence[Cut], vectors: Mapping[str, FloatArray], space: Space
+    ) -> list[WriteOutcome | InputError]:
         """See `Index.write`."""
+        outcomes: list[WriteOutcome | InputError] = []
+        try:
+            with self._writing(space) as connection:
+                tokenize, until = tokenizer(connection), time.monotonic() + config.WRITE_HOLD_S
+                for document, chunks in cuts:
+                    outcomes.append(documents.write(connection, tokenize, document, chunks, vectors, space))
+                    if time.monotonic() >= until:
+                        break
+        except InputError as error:  # and all of them were undone
+            tried = len(outcomes) + 1
+            if tried == 1:
+                return [error]
+            return [one for cut in cuts[:tried] for one in self.write([cut], vectors, space)]
+        return outcomes
+
+    @contextmanager
+    def _writing(self, space: Space) -> Iterator[apsw.Connection]:
+        """A write transaction for what was embedded in this space. Raises SpaceMismatchError when it is not active."""
         with self._database.write() as connection:
             active = spaces.active(connection)
             if active is None or (active.number, active.fingerprint) != (space.number, space.fingerprint):
                 raise SpaceMismatchError("the store switched to another model while this was being embedded; repeat it")
-            return documents.write(connection, tokenizer(connection), document, chunks, vectors, space)
+            yield connection
 
     def save_adapter(
         self,

@@ -11,11 +11,14 @@ import json
 import zlib
 from collections import Counter
 from collections.abc import Mapping, Sequence
+from functools import lru_cache
+from itertools import chain
 
 import apsw
 import numpy as np
 from numpy.typing import NDArray
 
+from vstore import config
 from vstore.db.analysis import stems
 from vstore.db.connection import run
 from vstore.types import Term
@@ -24,6 +27,7 @@ _ID = np.dtype("<u4")
 _BYTES_PER_STEM = 5
 
 
+@lru_cache(config.STEM_IDS)
 def stem_id(stem: str) -> int:
     """The 32-bit id under which a stem is kept."""
     return zlib.crc32(stem.encode("utf-8", "replace"))
@@ -31,9 +35,10 @@ def stem_id(stem: str) -> int:
 
 def pack(counts: Mapping[int, int]) -> bytes:
     """Stem ids and their counts as a blob."""
-    ids = np.array(sorted(counts), dtype=_ID)
-    capped = np.array([min(counts[int(stem)], 255) for stem in ids], dtype=np.uint8)
-    return ids.tobytes() + capped.tobytes()
+    ids = np.fromiter(counts.keys(), dtype=_ID, count=len(counts))
+    capped = np.minimum(np.fromiter(counts.values(), dtype=np.int64, count=len(counts)), 255).astype(np.uint8)
+    order = np.argsort(ids)
+    return ids[order].tobytes() + capped[order].tobytes()
 
 
 def unpack(blob: bytes) -> dict[int, int]:
@@ -54,16 +59,16 @@ def put(
     connection: apsw.Connection, tokenize: apsw.FTS5Tokenizer, chunk_id: int, head: Sequence[str], body: Sequence[str]
 ) -> None:
     """Write the forward index of one chunk from the texts of its head and body columns."""
-    head_ids, body_ids = _stem_ids(tokenize, head), _stem_ids(tokenize, body)
+    head_counts, body_counts = _stem_counts(tokenize, head), _stem_counts(tokenize, body)
     run(
         connection,
         "INSERT INTO chunk_terms (chunk_id, length, head, body) VALUES (?, ?, ?, ?)",
-        (chunk_id, len(head_ids) + len(body_ids), pack(Counter(head_ids)), pack(Counter(body_ids))),
+        (chunk_id, head_counts.total() + body_counts.total(), pack(head_counts), pack(body_counts)),
     )
 
 
-def _stem_ids(tokenize: apsw.FTS5Tokenizer, texts: Sequence[str]) -> list[int]:
-    return [stem_id(stem) for text in texts for stem in stems(tokenize, text)]
+def _stem_counts(tokenize: apsw.FTS5Tokenizer, texts: Sequence[str]) -> Counter[int]:
+    return Counter(map(stem_id, chain.from_iterable(stems(tokenize, text) for text in texts)))
 
 
 def matched(connection: apsw.Connection, terms: Sequence[Term], chunk_ids: Sequence[int]) -> dict[int, tuple[str, ...]]:

@@ -7,8 +7,6 @@ from collections.abc import Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from typing import TypeVar
 
-from vstore import config
-
 Item = TypeVar("Item")
 
 
@@ -16,15 +14,15 @@ class _End:
     """Stands behind the last item."""
 
 
-def ahead(items: Iterable[Item]) -> Iterator[Item]:
-    """The same items in the same order, up to READ_AHEAD of them made early.
+def ahead(items: Iterable[Item], count: int) -> Iterator[Item]:
+    """The same items in the same order, up to `count` of them made early.
 
     An exception reaches the consumer where it was raised. A consumer that stops early waits for one item at most.
     """
     source = iter(items)
     pool = ThreadPoolExecutor(1, thread_name_prefix="vstore-ahead")
     try:
-        pending: deque[Future[Item | _End]] = deque(pool.submit(next, source, _End()) for _ in range(config.READ_AHEAD))
+        pending: deque[Future[Item | _End]] = deque(pool.submit(next, source, _End()) for _ in range(count))
         while not isinstance(item := pending.popleft().result(), _End):
             pending.append(pool.submit(next, source, _End()))
             yield item

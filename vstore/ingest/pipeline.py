@@ -1,7 +1,8 @@
 """Ingest, in order: find -> read -> drop what is unchanged -> cut -> embed -> write.
 
-Reading and cutting run one step ahead in a thread of their own. Each document is written in one transaction, so an
-ingest that is interrupted has lost nothing, and the next one goes on where it stopped.
+Reading and cutting run ahead in a thread of their own, and embedding in another, while this one writes. A document is
+written whole or not at all, so an ingest that is interrupted has lost nothing, and the next one goes on where it
+stopped.
 """
 
 from __future__ import annotations
@@ -13,7 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from vstore import config
-from vstore.errors import InputError, SpaceMismatchError
+from vstore.errors import InputError, SpaceMismatchError, VectorMissingError
 from vstore.ingest.ahead import ahead
 from vstore.ingest.chunk import Chunker
 from vstore.ingest.read import read_file, source_hash
@@ -21,12 +22,10 @@ from vstore.ingest.report import AddReport, Progress
 from vstore.ingest.walk import Skipped, find_files
 from vstore.paths import file_uri
 from vstore.storage import Index
-from vstore.types import Chunk, Document, Embedder, Space
+from vstore.types import Cut, Document, Embedder, Space, WriteOutcome
 
 if TYPE_CHECKING:
     from vstore.types import FloatArray
-
-    Cut = tuple[Document, list[Chunk]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,14 +53,22 @@ class Tally:
     started: float = field(default_factory=time.monotonic)
     bytes_total: int = 0
     bytes_passed: int = 0  # of files that need no work, by the reading thread
-    chars_done: int = 0  # of documents that were embedded and written, standing for their bytes
+    chars_written: int = 0  # of documents that were embedded and written, standing for their bytes
+    chars_embedded: int = 0  # the same of the window at work
     outcomes: dict[str, int] = field(default_factory=lambda: {"added": 0, "updated": 0, "unchanged": 0})
     embedded: int = 0
     skipped: list[Skipped] = field(default_factory=list)
 
+    def count(self, document: Document, outcome: WriteOutcome | InputError) -> None:
+        """What came of writing a document."""
+        if isinstance(outcome, InputError):
+            self.skipped.append(Skipped(Path(document.uri), str(outcome)))
+        else:
+            self.outcomes[outcome] += 1
+
     def progress(self) -> Progress:
         """The counters now."""
-        done = min(self.bytes_passed + self.chars_done, self.bytes_total)
+        done = min(self.bytes_passed + self.chars_written + self.chars_embedded, self.bytes_total)
         return Progress(done, self.bytes_total, sum(self.outcomes.values()), self.embedded)
 
     def report(self) -> AddReport:
@@ -89,8 +96,9 @@ def add_files(
     documents = _read(index, _files(targets, own_files, tally), labels, tally)
     progress(tally.progress())
     with index.bulk():
-        for window in _windows(ahead(_cut(index, documents, model, tally))):
-            _write(index, model, window, tally, progress)
+        windows = _windows(ahead(_cut(index, documents, model, tally), config.READ_AHEAD))
+        for step in ahead(_embedded(index, model, windows), config.EMBED_AHEAD):
+            _follow(index, model, step, tally, progress)
     tally.bytes_passed = tally.bytes_total
     progress(tally.progress())
     return tally.report()
@@ -100,7 +108,8 @@ def add_document(index: Index, model: Callable[[], Model], document: Document) -
     """Ingest one document that was read already. Raises InputError when it cannot be stored."""
     tally = Tally()
     for cut in _cut(index, [document], model, tally):
-        _write(index, model, [cut], tally, lambda _: None)
+        for step in _embedded(index, model, [[cut]]):
+            _follow(index, model, step, tally, lambda _: None)
     if tally.skipped:
         raise InputError(tally.skipped[0].reason)
     return tally.report()
@@ -144,9 +153,7 @@ def _read(index: Index, files: Iterable[Path], labels: Labels, tally: Tally) -> 
                     yield found
 
 
-def _cut(
-    index: Index, documents: Iterable[Document], model: Callable[[], Model], tally: Tally
-) -> Iterator[tuple[Document, list[Chunk]]]:
+def _cut(index: Index, documents: Iterable[Document], model: Callable[[], Model], tally: Tally) -> Iterator[Cut]:
     for document in documents:
         if index.content_hash(document.collection, document.uri) == document.content_hash:
             tally.outcomes["unchanged"] += 1
@@ -168,44 +175,85 @@ def _windows(cut: Iterable[Cut]) -> Iterator[list[Cut]]:
         yield window
 
 
-def _write(
-    index: Index, model: Callable[[], Model], window: list[Cut], tally: Tally, progress: Callable[[Progress], None]
-) -> None:
-    """Embed and write; what was embedded just before the store switched to another model, again by that one."""
-    left = list(window)
-    try:
-        _embed_and_write(index, model(), left, tally, progress)
-    except SpaceMismatchError:
-        _embed_and_write(index, model(), left, tally, progress)
+@dataclass(frozen=True, slots=True)
+class Part:
+    """A sign of life: so many more chunks were embedded, and with them so many characters of their window by now."""
+
+    chunks: int
+    chars: int
 
 
-def _embed_and_write(
-    index: Index, model: Model, window: list[Cut], tally: Tally, progress: Callable[[Progress], None]
+@dataclass(frozen=True, slots=True)
+class Window:
+    """Documents that are ready to be written: with vectors, by chunk hash, for all that the store has none of."""
+
+    cuts: list[Cut]
+    vectors: dict[str, FloatArray]
+    space: Space
+
+    @property
+    def chars(self) -> int:
+        """Characters of the documents."""
+        return sum(len(document.text) for document, _ in self.cuts)
+
+
+def _embedded(index: Index, model: Callable[[], Model], windows: Iterable[list[Cut]]) -> Iterator[Part | Window]:
+    """Each window, after the parts in which it was embedded: what no stored vector covers, each text once."""
+    for cuts in windows:
+        made = model()
+        window = Window(cuts, {}, made.space)
+        texts: dict[str, str] = {}
+        known = index.embedded_chunks([(document.collection, document.uri) for document, _ in cuts])
+        for (document, chunks), stored in zip(cuts, known, strict=True):
+            for chunk in chunks:
+                if chunk.content_hash not in stored:
+                    texts[chunk.content_hash] = made.chunker.embedding_text(document.title, chunk.heading, chunk.text)
+        hashes = sorted(texts, key=lambda key: len(texts[key]))  # texts of like length share a batch without padding
+        chars = 0
+        for start in range(0, len(hashes), config.EMBED_CHUNKS):
+            some = hashes[start : start + config.EMBED_CHUNKS]
+            window.vectors.update(zip(some, made.embedder.embed_documents([texts[key] for key in some]), strict=True))
+            chars += sum(len(texts[key]) for key in some)
+            yield Part(len(some), min(chars, window.chars))
+        yield window
+
+
+def _follow(
+    index: Index, model: Callable[[], Model], step: Part | Window, tally: Tally, progress: Callable[[Progress], None]
 ) -> None:
-    """Embed what no stored vector covers, each text once, and write document by document, each leaving the window."""
-    texts: dict[str, str] = {}
-    for document, chunks in window:
-        known = index.embedded_chunks(document.collection, document.uri)
-        for chunk in chunks:
-            if chunk.content_hash not in known:
-                texts[chunk.content_hash] = model.chunker.embedding_text(document.title, chunk.heading, chunk.text)
-    vectors: dict[str, FloatArray] = {}
-    hashes = sorted(texts, key=lambda key: len(texts[key]))  # texts of like length share a batch without padding
-    chars_after = tally.chars_done + sum(len(document.text) for document, _ in window)
-    for start in range(0, len(hashes), config.EMBED_CHUNKS):
-        part = hashes[start : start + config.EMBED_CHUNKS]
-        vectors |= zip(part, model.embedder.embed_documents([texts[key] for key in part]), strict=True)
-        tally.embedded += len(part)
-        tally.chars_done = min(tally.chars_done + sum(len(texts[key]) for key in part), chars_after)
-        progress(tally.progress())
-    while window:
-        document, chunks = window[0]
-        try:
-            outcome = index.write(document, chunks, vectors, model.space)
-        except InputError as error:
-            tally.skipped.append(Skipped(Path(document.uri), str(error)))
-        else:
-            tally.outcomes[outcome] += 1
-        del window[0]
-    tally.chars_done = chars_after
+    """Count what was embedded, write what is ready, and tell how far it is."""
+    if isinstance(step, Part):
+        tally.embedded += step.chunks
+        tally.chars_embedded = step.chars
+    else:
+        _write(index, model, step, tally)
+        tally.chars_written += step.chars
+        tally.chars_embedded = 0
     progress(tally.progress())
+
+
+def _write(index: Index, model: Callable[[], Model], window: Window, tally: Tally, *, again: bool = True) -> None:
+    """Write a window, and `again` what the store changed for meanwhile: the model, or a document of the same name."""
+    left = list(window.cuts)
+    while left:
+        try:
+            outcomes = index.write(left, window.vectors, window.space)
+        except SpaceMismatchError:
+            if not again:
+                raise
+            _write_again(index, model, left, tally)
+            return
+        for cut, outcome in zip(left, outcomes, strict=False):
+            if again and isinstance(outcome, VectorMissingError):
+                _write_again(index, model, [cut], tally)
+            else:
+                tally.count(cut[0], outcome)
+        del left[: len(outcomes)]
+
+
+def _write_again(index: Index, model: Callable[[], Model], cuts: list[Cut], tally: Tally) -> None:
+    for step in _embedded(index, model, [cuts]):
+        if isinstance(step, Part):
+            tally.embedded += step.chunks
+        else:
+            _write(index, model, step, tally, again=False)
