@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -15,12 +14,12 @@ from vstore import config
 from vstore.adapter import Adapter
 from vstore.calibration import Calibration
 from vstore.errors import InputError
-from vstore.refine.adapter import Lesson, Recipe, combined, divergences, train
+from vstore.refine.adapter import Lesson, Recipe, divergences, train
 from vstore.refine.calibrate import balanced, in_force, surer
 from vstore.refine.evaluate import System
 from vstore.refine.guard import folds
-from vstore.refine.lessons import judged
 from vstore.refine.queries import AskedQuery
+from vstore.refine.told import told
 from vstore.runs import Learned
 from vstore.storage import Index
 from vstore.types import Embedder
@@ -105,12 +104,7 @@ def adapter(material: Material) -> Sequence[Candidate]:
 def with_judgements(material: Material, plain: Candidate, trained: Adapter, queries: Sequence[AskedQuery]) -> Candidate:
     """The plain candidate, with what judgements of these queries add to it; the more there are, the less is plain."""
     index, embedder = material.index, material.embedder
-    lessons = [lesson for lesson in judged(index, embedder, queries, deadline=material.deadline) if lesson is not None]
-    adapter, step = trained, 0.0
-    if len(lessons) >= config.JUDGED_LESSONS:
-        step = min(config.JUDGED_STEP * math.sqrt(len(lessons)), 1.0)
-        told = train(lessons, judged_recipe(len(lessons)), seed=material.seed, deadline=material.deadline).adapter
-        adapter = combined(replace(trained, alpha=(1.0 - step) * trained.alpha), replace(told, alpha=step))
+    said = told(index, embedder, trained, queries, seed=material.seed, deadline=material.deadline)
     calibration = balanced(
         index,
         embedder,
@@ -123,19 +117,12 @@ def with_judgements(material: Material, plain: Candidate, trained: Adapter, quer
         calibration = replace(calibration or in_force(index), hybrid=scale)
     recipe = {
         **plain.recipe,
-        "judged_lessons": len(lessons),
-        "judged_step": step,
+        "judged_lessons": said.lessons,
+        "judged_step": said.step,
         "keywords": calibration.keywords if calibration else None,
         "confidence_shifted": scale is not None,
     }
-    return replace(of_adapter(adapter, recipe, embedder, calibration), foundation=plain)
-
-
-def judged_recipe(lessons: int) -> Recipe:
-    """How to train with so many lessons from judgements."""
-    if lessons < config.JUDGED_MANY:
-        return Recipe()
-    return Recipe(penalty=config.JUDGED_MANY_PENALTY, epochs=config.JUDGED_MANY_EPOCHS)
+    return replace(of_adapter(said.adapter, recipe, embedder, calibration), foundation=plain)
 
 
 def crossfitted(lessons: Lessons, alpha: float) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
