@@ -105,6 +105,7 @@ CODE_CANDIDATES: Final = 1_000  # vectors compared exactly after the sign codes,
 CODE_OVERSAMPLING: Final = 5  # the same for each result asked for
 CODES_FROM_SEARCH: Final = 3  # searches of a process before it keeps codes in memory; loading 50,000 takes three scans
 CODES_AT_ONCE: Final = 50_000  # codes read in one piece: 9 MB as Python objects before they are packed
+SCOPES_BYTES: Final = 2**24  # bytes of the chunk ids of scopes kept for each thread; 8 a chunk, the last scope always
 CODES_BYTES: Final = 2**28  # bytes of codes kept in memory; 56 a chunk for 384 dimensions, so 4.8 million chunks
 POOL_DEPTH: Final = 100  # candidates each leg offers to fusion, or k if larger; deeper lists changed nothing
 RRF_K: Final = 60  # ranks; the constant of Cormack, Clarke and Buettcher (SIGIR 2009)

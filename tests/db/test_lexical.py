@@ -9,6 +9,7 @@ from collections.abc import Iterator
 from contextlib import closing
 from pathlib import Path
 
+import numpy as np
 import pytest
 from db.material import put, rows
 from hypothesis import given, settings
@@ -290,8 +291,12 @@ def test_a_rare_word_with_few_chunks_does_not_make_all_common_ones_be_walked(
     put(index, "a", "rare", "often", "often", "often always", "always", "always", "always", "never", "never", "never")
     with index.snapshot() as snapshot:
         terms = lexical.searched(snapshot.terms("always often rare"))
-        assert [term.text for term in lexical.rarest(snapshot._connection, terms, 2)] == ["rare", "often"]
-        assert [term.text for term in lexical.rarest(snapshot._connection, terms, 5)] == ["rare", "often", "always"]
+        rarest = [
+            [term.text for term in lexical.rarest(snapshot._connection, terms, scope, limit)]
+            for scope, limit in ((None, 2), (None, 5), (np.arange(5), 2), (np.arange(3), 2))
+        ]
+    # Of 10 chunks 5 are in the third scope, so that of 4 postings 2 are to be expected there; of 3 in the last, 1.2.
+    assert rarest == [["rare", "often"], ["rare", "often", "always"], ["rare", "often"], ["rare", "often", "always"]]
 
 
 def test_the_rarest_term_is_searched_however_common_it_is(index: SqliteIndex, monkeypatch: pytest.MonkeyPatch) -> None:

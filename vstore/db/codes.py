@@ -22,11 +22,11 @@ from numpy.typing import NDArray
 
 from vstore import config
 from vstore.db.connection import run
+from vstore.db.scope import Ids
 
 if TYPE_CHECKING:
     from vstore.types import FloatArray, Space
 
-Ids = NDArray[np.int64]
 State = tuple[int, int]  # the number of rows, and the sum of their scattered ids
 
 _WORD = np.dtype("<u8")
@@ -57,25 +57,25 @@ class Codes:
         """What tells whether the table still has these rows."""
         return len(self.ids), int(scattered(self.ids).sum())
 
-    def closest(self, code: bytes, limit: int) -> list[int]:
-        """The ids of the `limit` codes with the most signs in common; where there are too many alike, the lowest."""
+    def closest(self, code: bytes, limit: int, scope: Ids | None = None) -> Ids:
+        """The chunks in scope (None: all) whose codes have the most signs in common with this one, `limit` of them.
+
+        Where there are too many alike, the lowest ids.
+        """
         (query,) = _words([code]).T
-        distances = np.bitwise_count(self.words ^ query[:, None]).sum(axis=0, dtype=np.uint32)
+        ids, distances = self.ids, np.bitwise_count(self.words ^ query[:, None]).sum(axis=0, dtype=np.uint32)
+        if scope is not None:
+            kept = np.isin(ids, scope)
+            ids, distances = ids[kept], distances[kept]
         up_to = np.cumsum(np.bincount(distances))  # codes at each distance or less
         edge = int(np.searchsorted(up_to, limit))
         nearer = np.flatnonzero(distances < edge)
         alike = np.flatnonzero(distances == edge)[: limit - len(nearer)]
-        return [*self.ids[nearer].tolist(), *self.ids[alike].tolist()]
-
-    def among(self, chunk_ids: Ids) -> Codes:
-        """Those of these chunks."""
-        return self._kept(np.isin(self.ids, chunk_ids))
+        return np.concatenate([ids[nearer], ids[alike]])
 
     def without(self, chunk_ids: Ids) -> Codes:
         """The rest of them."""
-        return self._kept(~np.isin(self.ids, chunk_ids))
-
-    def _kept(self, kept: NDArray[np.bool_]) -> Codes:
+        kept = ~np.isin(self.ids, chunk_ids)
         return Codes(self.space, self.ids[kept], self.words[:, kept])
 
     def joined(self, rows: Sequence[tuple[int, bytes]]) -> Codes:

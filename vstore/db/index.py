@@ -27,6 +27,7 @@ from vstore.db.analysis import tokenizer
 from vstore.db.codes import ResidentCodes
 from vstore.db.connection import Database
 from vstore.db.migrate import latest, migrate
+from vstore.db.scope import ResidentScopes
 from vstore.db.snapshot import SqliteSnapshot
 from vstore.errors import InputError, SpaceMismatchError, StoreBusyError, StoreFullError, VstoreError
 from vstore.judgements import Judgement, Verdict
@@ -53,6 +54,7 @@ class SqliteIndex:
         self._database = Database(path, latest(), create=create)
         self._adapters = models.ActiveAdapter()
         self._codes = ResidentCodes()
+        self._scopes = ResidentScopes()
         try:
             migrate(self._database)
         except BaseException:
@@ -68,7 +70,7 @@ class SqliteIndex:
     def snapshot(self) -> Iterator[SqliteSnapshot]:
         """See `Index.snapshot`."""
         with self._database.read() as connection:
-            yield SqliteSnapshot(connection, self._adapters, self._codes)
+            yield SqliteSnapshot(connection, self._adapters, self._codes, self._scopes)
 
     @contextmanager
     def bulk(self) -> Iterator[None]:

@@ -10,13 +10,16 @@ from itertools import accumulate, pairwise
 from typing import Literal
 
 import apsw
+import numpy as np
 
 from vstore import config
 from vstore.db import bm25
 from vstore.db.analysis import Token, query_text, tokens
 from vstore.db.connection import run
-from vstore.db.scope import chunks_in, compile_scope
-from vstore.types import Ranking, Scope, Term
+from vstore.db.scope import Ids
+from vstore.types import Ranking, Term
+
+_SCORED = np.dtype([("chunk_id", np.int64), ("score", np.float64)])
 
 
 def terms(connection: apsw.Connection, tokenize: apsw.FTS5Tokenizer, text: str) -> tuple[Term, ...]:
@@ -37,8 +40,8 @@ def _document_frequency(connection: apsw.Connection, stem: str) -> int:
     return int(rows[0][0]) if rows else 0
 
 
-def rank(connection: apsw.Connection, terms: Sequence[Term], scope: Scope, limit: int) -> Ranking:
-    """The `limit` best chunks in scope that have at least one of the terms, by BM25 (k1 1.2, b 0.75).
+def rank(connection: apsw.Connection, terms: Sequence[Term], scope: Ids | None, limit: int) -> Ranking:
+    """The `limit` best chunks in scope (None: all) that have at least one of the terms, by BM25 (k1 1.2, b 0.75).
 
     Common words take nearly all of the time and decide next to nothing. Where there are any, the rarer terms find the
     candidates, and the forward index scores these by all terms: the division into essential terms and others of Turtle
@@ -47,13 +50,11 @@ def rank(connection: apsw.Connection, terms: Sequence[Term], scope: Scope, limit
     in a narrow scope, of which all chunks are scored.
     """
     wanted = searched(terms)
-    essential = rarest(connection, wanted, limit)
+    essential = rarest(connection, wanted, scope, limit)
     if len(essential) == len(wanted):
         return walk(connection, wanted, scope, limit)
-    if scope != Scope():
-        some = chunks_in(connection, scope, config.KEYWORD_SCOPE + 1)
-        if len(some) <= config.KEYWORD_SCOPE:
-            return scored(connection, wanted, some, limit)
+    if scope is not None and len(scope) <= config.KEYWORD_SCOPE:
+        return scored(connection, wanted, scope.tolist(), limit)
     candidates = walk(connection, essential, scope, max(limit, config.KEYWORD_CANDIDATES))
     if len(candidates) < limit:
         return walk(connection, wanted, scope, limit)
@@ -68,29 +69,32 @@ def scored(connection: apsw.Connection, terms: Sequence[Term], chunk_ids: Sequen
     return Ranking("lexical", tuple(best), tuple(scores[chunk_id] for chunk_id in best))
 
 
-def walk(connection: apsw.Connection, terms: Sequence[Term], scope: Scope, limit: int) -> Ranking:
+def walk(connection: apsw.Connection, terms: Sequence[Term], scope: Ids | None, limit: int) -> Ranking:
     """The `limit` best chunks in scope by FTS5's bm25, which reads every posting of every term."""
     if not terms:
         return Ranking("lexical")
     weights = f"{config.HEAD_WEIGHT}, {config.HEAD_WEIGHT}, 1.0, 1.0"
-    sql = f"SELECT f.rowid, -bm25(chunks_fts, {weights}) AS score FROM chunks_fts AS f"
-    condition, values = compile_scope(scope) or ("1", ())
-    if condition != "1":
-        sql += " JOIN chunks AS c ON c.id = f.rowid JOIN documents AS d ON d.id = c.document_id"
-    sql += f" WHERE f.chunks_fts MATCH ? AND ({condition}) ORDER BY score DESC, f.rowid LIMIT ?"
-    rows = run(connection, sql, (match(terms, "OR"), *values, limit))
-    return Ranking("lexical", tuple(row[0] for row in rows), tuple(row[1] for row in rows))
+    sql = f"SELECT rowid, -bm25(chunks_fts, {weights}) AS score FROM chunks_fts WHERE chunks_fts MATCH ?"
+    if scope is None:
+        rows = run(connection, f"{sql} ORDER BY score DESC, rowid LIMIT ?", (match(terms, "OR"), limit))
+        return Ranking("lexical", tuple(row[0] for row in rows), tuple(row[1] for row in rows))
+    found = np.fromiter(connection.execute(sql, (match(terms, "OR"),)), dtype=_SCORED)
+    found = found[np.isin(found["chunk_id"], scope)]
+    best = found[np.lexsort((found["chunk_id"], -found["score"]))[:limit]]
+    return Ranking("lexical", tuple(best["chunk_id"].tolist()), tuple(best["score"].tolist()))
 
 
-def rarest(connection: apsw.Connection, terms: Sequence[Term], limit: int) -> Sequence[Term]:
+def rarest(connection: apsw.Connection, terms: Sequence[Term], scope: Ids | None, limit: int) -> Sequence[Term]:
     """Of the terms, which come rarest first, those to walk: as many as there are postings to spare for.
 
-    A term that goes beyond that is walked all the same where those before it do not have `limit` postings.
+    A term that goes beyond that is walked all the same where those before it do not have `limit` postings, or, by the
+    scope's share of all chunks, should not have so many in scope.
     """
     chunks, _ = bm25.totals(connection)
     spare = max(config.KEYWORD_POSTINGS, config.KEYWORD_SHARE * chunks)
+    share = 1.0 if scope is None else len(scope) / max(1, chunks)
     read = pairwise(accumulate((term.document_frequency for term in terms), initial=0))
-    return [term for term, (before, after) in zip(terms, read, strict=True) if after <= spare or before < limit]
+    return [term for term, (before, after) in zip(terms, read, strict=True) if after <= spare or before * share < limit]
 
 
 def searched(terms: Sequence[Term]) -> list[Term]:

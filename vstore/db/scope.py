@@ -1,10 +1,15 @@
-"""A Scope as SQL: a condition on `d`, the alias under which every query here joins documents, and `c`, their chunks."""
+"""A Scope as SQL, a condition on `d` (documents) and `c` (their chunks) as queries here name them, or as chunk ids."""
 
 from __future__ import annotations
 
 import json
+import threading
+from dataclasses import replace
+from weakref import WeakKeyDictionary
 
 import apsw
+import numpy as np
+from numpy.typing import NDArray
 
 from vstore import config
 from vstore.db.connection import run
@@ -23,13 +28,48 @@ COLUMNS = {
 SQL_OPERATORS = {"eq": "=", "gt": ">", "gte": ">=", "lt": "<", "lte": "<="}
 
 Sql = tuple[str, tuple[object, ...]]
+Ids = NDArray[np.int64]  # of chunks
 
 
-def chunks_in(connection: apsw.Connection, scope: Scope, limit: int = config.UNLIMITED) -> list[int]:
-    """The ids of chunks in scope, at most `limit` of them, in no order."""
-    condition, values = compile_scope(scope) or ("1", ())
-    sql = f"SELECT c.id FROM documents AS d JOIN chunks AS c ON c.document_id = d.id WHERE ({condition}) LIMIT ?"
-    return [row[0] for row in run(connection, sql, (*values, limit))]
+class ResidentScopes:
+    """Which chunks are in the scopes that were searched last, for as long as nobody writes.
+
+    A filter looks at every document, which takes longer than the rest of a search; agents ask with the same one again
+    and again. The key is the compiled condition, for scopes that are equal to Python need not be so to SQL (1 is True).
+    """
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._known: WeakKeyDictionary[apsw.Connection, tuple[int, dict[Sql, Ids]]] = WeakKeyDictionary()
+
+    def read(self, connection: apsw.Connection, scope: Scope) -> Ids | None:
+        """The ids of the chunks in scope as this read transaction sees them, ascending; None for all there are."""
+        compiled = compile_scope(replace(scope, among=None))
+        ids = self._read(connection, compiled) if compiled else None
+        if scope.among is None:
+            return ids
+        among = np.unique(np.array(scope.among, dtype=np.int64))
+        return among if ids is None else among[np.isin(among, ids)]
+
+    def _read(self, connection: apsw.Connection, compiled: Sql) -> Ids:
+        version = connection.data_version("main")
+        with self._lock:
+            known_at, known = self._known.get(connection, (version, {}))
+            if known_at != version:
+                known = {}
+            self._known[connection] = (version, known)
+        ids = known.pop(compiled, None)  # and in again, behind those that were asked for before
+        known[compiled] = ids = chunks_in(connection, compiled) if ids is None else ids
+        while len(known) > 1 and sum(kept.nbytes for kept in known.values()) > config.SCOPES_BYTES:
+            del known[next(iter(known))]
+        return ids
+
+
+def chunks_in(connection: apsw.Connection, compiled: Sql) -> Ids:
+    """The ids of chunks whose documents pass a condition, ascending, int64 (n,)."""
+    condition, values = compiled
+    sql = f"SELECT c.id FROM chunks AS c WHERE c.document_id IN (SELECT d.id FROM documents AS d WHERE ({condition}))"
+    return np.sort(np.fromiter((row[0] for row in run(connection, sql, values)), dtype=np.int64))
 
 
 def compile_scope(scope: Scope) -> Sql | None:

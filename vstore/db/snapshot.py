@@ -9,7 +9,6 @@ from functools import cached_property
 from typing import TYPE_CHECKING
 
 import apsw
-import numpy as np
 
 from vstore.calibration import Calibration
 from vstore.db import (
@@ -27,7 +26,7 @@ from vstore.db import (
 )
 from vstore.db.analysis import tokenizer
 from vstore.db.codes import Codes, ResidentCodes
-from vstore.db.scope import chunks_in
+from vstore.db.scope import Ids, ResidentScopes
 from vstore.judgements import Judgement
 from vstore.searches import LoggedQuery
 from vstore.types import (
@@ -50,12 +49,15 @@ if TYPE_CHECKING:
 class SqliteSnapshot:
     """`Snapshot` over one read transaction."""
 
-    def __init__(self, connection: apsw.Connection, adapters: models.ActiveAdapter, codes: ResidentCodes) -> None:
+    def __init__(
+        self, connection: apsw.Connection, adapters: models.ActiveAdapter, codes: ResidentCodes, scopes: ResidentScopes
+    ) -> None:
         self._connection = connection
         self._adapters = adapters
-        self._resident: ResidentCodes | None = codes
+        self._resident = codes
         self._samples: dict[Scope, FloatArray] = {}
-        self._codes: dict[Scope, Codes | None] = {}
+        self._scopes = scopes
+        self._ids: dict[Scope, Ids | None] = {}
         self._tokenize = tokenizer(connection)
         self.space = spaces.active(connection)
         self.chunk_count, _ = bm25.totals(connection)
@@ -66,17 +68,16 @@ class SqliteSnapshot:
         """See `Snapshot.adapter`."""
         return self._adapters.read(self._connection)
 
-    def _codes_in(self, scope: Scope) -> Codes | None:
-        """The sign codes of the chunks in scope, if those of the active space are kept in memory."""
-        if self._resident is None or self.space is None:
-            return None
-        if scope not in self._codes:
-            if scope == Scope():
-                codes = self._resident.read(self._connection, self.space)
-            elif (codes := self._codes_in(Scope())) is not None:
-                codes = codes.among(np.array(chunks_in(self._connection, scope), dtype=np.int64))
-            self._codes[scope] = codes
-        return self._codes[scope]
+    def _chunks_in(self, scope: Scope) -> Ids | None:
+        """The ids of the chunks in scope, ascending; None for all there are."""
+        if scope not in self._ids:
+            self._ids[scope] = self._scopes.read(self._connection, scope)
+        return self._ids[scope]
+
+    @cached_property
+    def _codes(self) -> Codes | None:
+        """The sign codes of all chunks, if those of the active space are kept in memory."""
+        return self._resident.read(self._connection, self.space) if self.space else None
 
     def serving(
         self, adapter: Adapter | None, calibration: Calibration | None = None, space: Space | None = None
@@ -86,7 +87,7 @@ class SqliteSnapshot:
         other.adapter = adapter
         if space is not None:
             # In memory are the active space's codes; comparing it with this one would load one after the other.
-            other.space, other._samples, other._resident, other._codes = space, {}, None, {}
+            other.space, other._samples, other._codes = space, {}, None
         if other.space is not None:
             own = spaces.own_calibration(self._connection, other.space)
             other.space = replace(other.space, calibration=calibration or own)
@@ -98,7 +99,7 @@ class SqliteSnapshot:
 
     def lexical(self, terms: Sequence[Term], scope: Scope, limit: int) -> Ranking:
         """See `Snapshot.lexical`."""
-        return lexical.rank(self._connection, terms, scope, limit)
+        return lexical.rank(self._connection, terms, self._chunks_in(scope), limit)
 
     def holding(self, phrases_: Sequence[str], scope: Scope) -> tuple[int, ...]:
         """See `Snapshot.holding`. Each answer is kept, for it takes reading chunks, and `why` asks again and again."""
@@ -111,7 +112,7 @@ class SqliteSnapshot:
         """See `Snapshot.dense`."""
         if self.space is None:
             return Ranking("dense")
-        return vectors.rank(self._connection, self.space, vector, scope, limit, self._codes_in(scope))
+        return vectors.rank(self._connection, self.space, vector, self._chunks_in(scope), limit, self._codes)
 
     def bm25(self, terms: Sequence[Term], chunk_ids: Sequence[int]) -> dict[int, float]:
         """See `Snapshot.bm25`."""
@@ -126,7 +127,7 @@ class SqliteSnapshot:
         if self.space is None:
             return None
         if scope not in self._samples:  # asked again when the adapter has moved the query
-            self._samples[scope] = vectors.sample(self._connection, self.space, scope, self._codes_in(scope))
+            self._samples[scope] = vectors.sample(self._connection, self.space, self._chunks_in(scope), self._codes)
         return vectors.background(self._samples[scope], vector)
 
     def chunks(self, chunk_ids: Sequence[int]) -> dict[int, StoredChunk]:

@@ -17,9 +17,9 @@ import numpy as np
 from vstore import config
 from vstore.db.codes import SCATTERED, Codes, scattered
 from vstore.db.connection import run
-from vstore.db.scope import Sql, compile_scope
+from vstore.db.scope import Ids, Sql
 from vstore.errors import InputError
-from vstore.types import Background, Ranking, Scope, Space
+from vstore.types import Background, Ranking, Space
 
 if TYPE_CHECKING:
     from vstore.types import FloatArray
@@ -103,14 +103,14 @@ def rank(
     connection: apsw.Connection,
     space: Space,
     vector: FloatArray,
-    scope: Scope,
+    scope: Ids | None,
     limit: int,
     codes: Codes | None = None,
 ) -> Ranking:
-    """The `limit` chunks in scope with the highest cosine to `vector`.
+    """The `limit` chunks in scope (None: all) with the highest cosine to `vector`.
 
     Exact up to EXACT_SCAN_CHUNKS chunks in scope. Above, the vectors with the closest sign codes are compared exactly.
-    `codes` are those of the chunks in scope, if they are in memory; the ranking is the same without them.
+    `codes` are those of all chunks, if they are in memory; the ranking is the same without them.
     """
     chosen, values = _compared(connection, space, vector, scope, limit, codes)
     sql = (
@@ -122,26 +122,26 @@ def rank(
 
 
 def _compared(
-    connection: apsw.Connection, space: Space, vector: FloatArray, scope: Scope, limit: int, codes: Codes | None
+    connection: apsw.Connection, space: Space, vector: FloatArray, scope: Ids | None, limit: int, codes: Codes | None
 ) -> Sql:
     """What follows `... AS v`, the table of vectors, to leave only those that are compared exactly."""
     nearest = max(config.CODE_CANDIDATES, config.CODE_OVERSAMPLING * limit)
-    if codes is None:
-        chunks, values = _chunks_in(scope)
-        if _count(connection, space, scope) <= config.EXACT_SCAN_CHUNKS:
-            return chunks, values
-        closest = (
-            f"SELECT v.chunk_id FROM codes_g{space.number} AS v {chunks} "
-            "ORDER BY vec_distance_hamming(vec_bit(v.code), vec_bit(?)), v.chunk_id LIMIT ?"
-        )
-        return f"WHERE v.chunk_id IN ({closest})", (*values, sign_code(vector), nearest)
-    if len(codes.ids) > config.EXACT_SCAN_CHUNKS:
-        return _among(codes.closest(sign_code(vector), nearest))
-    return _among(codes.ids.tolist()) if scope != Scope() else ("WHERE 1", ())
+    known = scope if codes is None or scope is not None else codes.ids
+    exact = (_count(connection, space) if known is None else len(known)) <= config.EXACT_SCAN_CHUNKS
+    if codes is not None and not exact:
+        return _among(codes.closest(sign_code(vector), nearest, scope))
+    chunks, values = _among(scope) if scope is not None else ("WHERE 1", ())
+    if exact:
+        return chunks, values
+    closest = (
+        f"SELECT v.chunk_id FROM codes_g{space.number} AS v {chunks} "
+        "ORDER BY vec_distance_hamming(vec_bit(v.code), vec_bit(?)), v.chunk_id LIMIT ?"
+    )
+    return f"WHERE v.chunk_id IN ({closest})", (*values, sign_code(vector), nearest)
 
 
-def _among(chunk_ids: Sequence[int]) -> Sql:
-    return "WHERE v.chunk_id IN (SELECT value FROM json_each(?))", (json.dumps(chunk_ids),)
+def _among(chunk_ids: Ids) -> Sql:
+    return "WHERE v.chunk_id IN (SELECT value FROM json_each(?))", (json.dumps(chunk_ids.tolist()),)
 
 
 def cosines(
@@ -155,29 +155,25 @@ def cosines(
     return dict(run(connection, sql, (to_blob(vector, space.dimension), json.dumps(list(chunk_ids)))))
 
 
-def sample(connection: apsw.Connection, space: Space, scope: Scope, codes: Codes | None = None) -> FloatArray:
+def sample(connection: apsw.Connection, space: Space, scope: Ids | None, codes: Codes | None = None) -> FloatArray:
     """The vectors of about BACKGROUND_SAMPLE chunks in scope, the same ones each time: unit rows, (n, dimension).
 
-    The chunks whose scattered ids lie below a bound are a random sample. It is kept with `codes`, those of the chunks
-    in scope, if they are in memory.
+    The chunks whose scattered ids lie below a bound are a random sample. That of all chunks is kept with their `codes`,
+    if they are in memory.
     """
-    if codes is None:
-        chunks, values = _chunks_in(scope)
-        bound = _sampled_below(_count(connection, space, scope))
-        sql = (
-            f"SELECT x.vector FROM codes_g{space.number} AS v JOIN vectors_g{space.number} AS x "
-            f"ON x.chunk_id = v.chunk_id {chunks} AND {SCATTERED.replace('chunk_id', 'v.chunk_id')} < ? "
-            "ORDER BY v.chunk_id"
-        )
-        return _unit_rows(run(connection, sql, (*values, bound)), space)
-    if codes.sample is None:
-        ids = codes.ids[scattered(codes.ids) < _sampled_below(len(codes.ids))]
-        chosen, values = _among(ids.tolist())
-        rows = run(
-            connection, f"SELECT v.vector FROM vectors_g{space.number} AS v {chosen} ORDER BY v.chunk_id", values
-        )
-        codes.sample = _unit_rows(rows, space)
-    return codes.sample
+    if codes is not None and scope is None:
+        if codes.sample is None:
+            codes.sample = _unit_rows(connection, space, *_sampled_among(codes.ids))
+        return codes.sample
+    if scope is not None:
+        return _unit_rows(connection, space, *_sampled_among(scope))
+    # Asked of the codes, for these are on a thirtieth of the pages.
+    some = f"SELECT chunk_id FROM codes_g{space.number} WHERE {SCATTERED} < ?"
+    return _unit_rows(connection, space, f"WHERE v.chunk_id IN ({some})", (_sampled_below(_count(connection, space)),))
+
+
+def _sampled_among(chunk_ids: Ids) -> Sql:
+    return _among(chunk_ids[scattered(chunk_ids) < _sampled_below(len(chunk_ids))])
 
 
 def _sampled_below(count: int) -> int:
@@ -185,7 +181,8 @@ def _sampled_below(count: int) -> int:
     return round(min(1.0, config.BACKGROUND_SAMPLE / max(1, count)) * 2**32)
 
 
-def _unit_rows(rows: Sequence[tuple[bytes]], space: Space) -> FloatArray:
+def _unit_rows(connection: apsw.Connection, space: Space, chosen: str, values: tuple[object, ...]) -> FloatArray:
+    rows = run(connection, f"SELECT v.vector FROM vectors_g{space.number} AS v {chosen} ORDER BY v.chunk_id", values)
     array = np.frombuffer(b"".join(blob for (blob,) in rows), dtype="<f4").reshape(-1, space.dimension)
     return np.asarray(array / np.linalg.norm(array, axis=1, keepdims=True), dtype=np.float32)
 
@@ -200,20 +197,9 @@ def background(rows: FloatArray, vector: FloatArray) -> Background | None:
     return Background(float(scores.mean()), deviation if deviation > config.ROUNDING else 0.0)
 
 
-def _count(connection: apsw.Connection, space: Space, scope: Scope) -> int:
-    """Chunks in scope that have a vector, counted over the codes: the same rows on a thirtieth of the pages."""
-    chunks, values = _chunks_in(scope)
-    return int(run(connection, f"SELECT count(*) FROM codes_g{space.number} AS v {chunks}", values)[0][0])
-
-
-def _chunks_in(scope: Scope) -> Sql:
-    """What follows `... AS v`, the table of chunk ids, in a FROM clause to leave only the chunks in scope."""
-    compiled = compile_scope(scope)
-    if compiled is None:
-        return "WHERE 1", ()
-    condition, values = compiled
-    join = "JOIN chunks AS c ON c.id = v.chunk_id JOIN documents AS d ON d.id = c.document_id"
-    return f"{join} WHERE ({condition})", values
+def _count(connection: apsw.Connection, space: Space) -> int:
+    """Vectors there are, counted over the codes: the same rows on a thirtieth of the pages."""
+    return int(run(connection, f"SELECT count(*) FROM codes_g{space.number}")[0][0])
 
 
 def count_missing(connection: apsw.Connection, space: Space) -> int:
