@@ -16,9 +16,10 @@ from hypothesis import strategies as st
 
 from vstore import config
 from vstore.db import codes
-from vstore.db.codes import Codes, ResidentCodes
+from vstore.db.codes import Codes
 from vstore.db.connection import run
 from vstore.db.index import SqliteIndex
+from vstore.db.snapshot import Resident
 from vstore.db.vectors import sign_code
 from vstore.filters import parse
 from vstore.types import Scope, Space
@@ -58,7 +59,7 @@ def found(index: SqliteIndex) -> tuple[int, ...]:
 
 def held(index: SqliteIndex) -> Codes:
     """The codes that are in memory."""
-    codes = index._codes._codes
+    codes = index._resident.codes._codes
     assert codes is not None
     return codes
 
@@ -82,7 +83,7 @@ def test_codes_are_kept_from_the_third_search_on(index: SqliteIndex, monkeypatch
     answers = []
     for kept in (False, False, True):
         answers.append(found(index))
-        assert (index._codes._codes is not None) == kept
+        assert (index._resident.codes._codes is not None) == kept
     assert answers[0] == answers[1] == answers[2]
 
 
@@ -131,6 +132,7 @@ from contextlib import closing
 from pathlib import Path
 from db.test_codes import write
 from vstore.db.index import SqliteIndex
+from vstore.db.snapshot import Resident
 with closing(SqliteIndex(Path(sys.argv[1]))) as index:
     index.forget("default", "3")
     write(index, 20, 30)
@@ -188,10 +190,10 @@ def test_codes_that_would_take_too_much_memory_stay_in_the_table(
     write(index, 20, 21)
     index.forget("default", "20")
     assert found(index) == expected
-    assert index._codes._codes is not None
+    assert index._resident.codes._codes is not None
     write(index, 20, 21)
     assert len(found(index)) == 21
-    assert index._codes._codes is None
+    assert index._resident.codes._codes is None
     monkeypatch.setattr(codes, "_current", lambda *_: pytest.fail("counted again, though nobody wrote"))
     assert len(found(index)) == 21
 
@@ -206,7 +208,7 @@ def test_the_sample_of_all_chunks_is_the_one_sql_draws(index: SqliteIndex, monke
     monkeypatch.setattr(config, "BACKGROUND_SAMPLE", 8)
     with index.snapshot() as snapshot:
         kept = snapshot.background(QUERY, Scope())
-    monkeypatch.setattr(index, "_codes", ResidentCodes())
+    monkeypatch.setattr(index, "_resident", Resident())
     monkeypatch.setattr(config, "CODES_FROM_SEARCH", config.UNLIMITED)
     with index.snapshot() as snapshot:
         drawn = snapshot.background(QUERY, Scope())

@@ -24,11 +24,9 @@ from vstore.db import (
     spaces,
 )
 from vstore.db.analysis import tokenizer
-from vstore.db.codes import ResidentCodes
 from vstore.db.connection import Database
 from vstore.db.migrate import latest, migrate
-from vstore.db.scope import ResidentScopes
-from vstore.db.snapshot import SqliteSnapshot
+from vstore.db.snapshot import Resident, SqliteSnapshot
 from vstore.errors import InputError, SpaceMismatchError, StoreBusyError, StoreFullError, VstoreError
 from vstore.judgements import Judgement, Verdict
 from vstore.runs import Conclusion, RunRecord, SeenQuery
@@ -52,9 +50,7 @@ class SqliteIndex:
     def __init__(self, path: Path, *, create: bool = True) -> None:
         """Open the file, or make it. Raises StoreError or NotFoundError, and then leaves the file as it was."""
         self._database = Database(path, latest(), create=create)
-        self._adapters = models.ActiveAdapter()
-        self._codes = ResidentCodes()
-        self._scopes = ResidentScopes()
+        self._resident = Resident()
         try:
             migrate(self._database)
         except BaseException:
@@ -70,7 +66,7 @@ class SqliteIndex:
     def snapshot(self) -> Iterator[SqliteSnapshot]:
         """See `Index.snapshot`."""
         with self._database.read() as connection:
-            yield SqliteSnapshot(connection, self._adapters, self._codes, self._scopes)
+            yield SqliteSnapshot(connection, self._resident)
 
     @contextmanager
     def bulk(self) -> Iterator[None]:

@@ -13,7 +13,7 @@ import apsw
 import numpy as np
 
 from vstore import config
-from vstore.db import bm25
+from vstore.db import bm25, frequencies
 from vstore.db.analysis import Token, query_text, tokens
 from vstore.db.connection import run
 from vstore.db.scope import Ids
@@ -22,22 +22,19 @@ from vstore.types import Ranking, Term
 _SCORED = np.dtype([("chunk_id", np.int64), ("score", np.float64)])
 
 
-def terms(connection: apsw.Connection, tokenize: apsw.FTS5Tokenizer, text: str) -> tuple[Term, ...]:
+def terms(
+    connection: apsw.Connection, tokenize: apsw.FTS5Tokenizer, text: str, counts: frequencies.Counts
+) -> tuple[Term, ...]:
     """The distinct terms of a text with the number of chunks that have them; see `Snapshot.terms`."""
-    return counted(connection, tokens(tokenize, query_text(text)))
+    return counted(connection, tokens(tokenize, query_text(text)), counts)
 
 
-def counted(connection: apsw.Connection, tokens: Iterable[Token]) -> tuple[Term, ...]:
+def counted(connection: apsw.Connection, tokens: Iterable[Token], counts: frequencies.Counts) -> tuple[Term, ...]:
     """The distinct tokens with the number of chunks that have them."""
     distinct: dict[str, str] = {}
     for token in tokens:
         distinct.setdefault(token.stem, token.text)
-    return tuple(Term(text, stem, _document_frequency(connection, stem)) for stem, text in distinct.items())
-
-
-def _document_frequency(connection: apsw.Connection, stem: str) -> int:
-    rows = run(connection, "SELECT doc FROM chunks_vocabulary WHERE term = ?", (stem,))
-    return int(rows[0][0]) if rows else 0
+    return tuple(Term(text, stem, frequencies.count(connection, stem, counts)) for stem, text in distinct.items())
 
 
 def rank(connection: apsw.Connection, terms: Sequence[Term], scope: Ids | None, limit: int) -> Ranking:

@@ -11,16 +11,17 @@ import apsw
 
 from vstore.db.analysis import exact, exact_tokenizer, spaced, tokens
 from vstore.db.connection import run
+from vstore.db.frequencies import Counts
 from vstore.db.lexical import counted, match, searched
 from vstore.db.scope import compile_scope
 from vstore.types import Scope
 
 
 def holding(
-    connection: apsw.Connection, tokenize: apsw.FTS5Tokenizer, phrases: Sequence[str], scope: Scope
+    connection: apsw.Connection, tokenize: apsw.FTS5Tokenizer, phrases: Sequence[str], scope: Scope, counts: Counts
 ) -> tuple[int, ...]:
     """See `Snapshot.holding`."""
-    terms = counted(connection, tokens(tokenize, " ".join(spaced(phrase) for phrase in phrases)))
+    terms = counted(connection, tokens(tokenize, " ".join(spaced(phrase) for phrase in phrases)), counts)
     if not terms or not all(term.document_frequency for term in terms):
         return ()
     by_word = exact_tokenizer(connection)

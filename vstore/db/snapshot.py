@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from copy import copy
-from dataclasses import replace
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import TYPE_CHECKING
 
@@ -26,6 +26,7 @@ from vstore.db import (
 )
 from vstore.db.analysis import tokenizer
 from vstore.db.codes import Codes, ResidentCodes
+from vstore.db.frequencies import Counts, ResidentFrequencies
 from vstore.db.scope import Ids, ResidentScopes
 from vstore.judgements import Judgement
 from vstore.searches import LoggedQuery
@@ -46,17 +47,23 @@ if TYPE_CHECKING:
     from vstore.types import FloatArray
 
 
+@dataclass(frozen=True, slots=True)
+class Resident:
+    """What a process keeps in memory from one search to the next, of which each is checked before it is used."""
+
+    adapters: models.ActiveAdapter = field(default_factory=models.ActiveAdapter)
+    codes: ResidentCodes = field(default_factory=ResidentCodes)
+    scopes: ResidentScopes = field(default_factory=ResidentScopes)
+    frequencies: ResidentFrequencies = field(default_factory=ResidentFrequencies)
+
+
 class SqliteSnapshot:
     """`Snapshot` over one read transaction."""
 
-    def __init__(
-        self, connection: apsw.Connection, adapters: models.ActiveAdapter, codes: ResidentCodes, scopes: ResidentScopes
-    ) -> None:
+    def __init__(self, connection: apsw.Connection, resident: Resident) -> None:
         self._connection = connection
-        self._adapters = adapters
-        self._resident = codes
+        self._resident = resident
         self._samples: dict[Scope, FloatArray] = {}
-        self._scopes = scopes
         self._ids: dict[Scope, Ids | None] = {}
         self._tokenize = tokenizer(connection)
         self.space = spaces.active(connection)
@@ -66,18 +73,23 @@ class SqliteSnapshot:
     @cached_property
     def adapter(self) -> Adapter | None:
         """See `Snapshot.adapter`."""
-        return self._adapters.read(self._connection)
+        return self._resident.adapters.read(self._connection)
 
     def _chunks_in(self, scope: Scope) -> Ids | None:
         """The ids of the chunks in scope, ascending; None for all there are."""
         if scope not in self._ids:
-            self._ids[scope] = self._scopes.read(self._connection, scope)
+            self._ids[scope] = self._resident.scopes.read(self._connection, scope)
         return self._ids[scope]
 
     @cached_property
     def _codes(self) -> Codes | None:
         """The sign codes of all chunks, if those of the active space are kept in memory."""
-        return self._resident.read(self._connection, self.space) if self.space else None
+        return self._resident.codes.read(self._connection, self.space) if self.space else None
+
+    @cached_property
+    def _counts(self) -> Counts:
+        """How many chunks have each of the common stems that were asked for."""
+        return self._resident.frequencies.read(self._connection, self.chunk_count)
 
     def serving(
         self, adapter: Adapter | None, calibration: Calibration | None = None, space: Space | None = None
@@ -95,7 +107,7 @@ class SqliteSnapshot:
 
     def terms(self, text: str) -> tuple[Term, ...]:
         """See `Snapshot.terms`."""
-        return lexical.terms(self._connection, self._tokenize, text)
+        return lexical.terms(self._connection, self._tokenize, text, self._counts)
 
     def lexical(self, terms: Sequence[Term], scope: Scope, limit: int) -> Ranking:
         """See `Snapshot.lexical`."""
@@ -105,7 +117,7 @@ class SqliteSnapshot:
         """See `Snapshot.holding`. Each answer is kept, for it takes reading chunks, and `why` asks again and again."""
         key = (tuple(phrases_), scope)
         if key not in self._holding:
-            self._holding[key] = phrases.holding(self._connection, self._tokenize, phrases_, scope)
+            self._holding[key] = phrases.holding(self._connection, self._tokenize, phrases_, scope, self._counts)
         return self._holding[key]
 
     def dense(self, vector: FloatArray, scope: Scope, limit: int) -> Ranking:

@@ -55,6 +55,19 @@ def joined(blobs: Sequence[bytes]) -> tuple[NDArray[np.uint32], NDArray[np.uint8
     return np.frombuffer(ids, dtype=_ID), np.frombuffer(counts, dtype=np.uint8), np.cumsum(sizes, dtype=np.intp)
 
 
+def holders(stem_ids: Sequence[int], rows: Sequence[tuple[bytes, bytes]]) -> Counter[int]:
+    """How many of these chunks, each given by its head and body, have each of the stems."""
+    wanted = np.array(stem_ids, dtype=_ID)
+    pairs = []
+    for blobs in zip(*rows, strict=True):
+        ids, _, ends = joined(blobs)
+        hits = np.flatnonzero(np.isin(ids, wanted))
+        chunks = np.searchsorted(ends, hits, side="right")
+        pairs.append(np.stack([chunks, ids[hits].astype(np.int64)]))
+    both = np.unique(np.concatenate(pairs, axis=1), axis=1) if pairs else np.empty((2, 0), dtype=np.int64)
+    return Counter(both[1].tolist())
+
+
 def put(
     connection: apsw.Connection, tokenize: apsw.FTS5Tokenizer, chunk_id: int, head: Sequence[str], body: Sequence[str]
 ) -> None:
