@@ -298,9 +298,9 @@ def test_times_of_a_query_that_is_ranked_twice_add_up(store: Store, monkeypatch:
     """Each ranking by keywords takes a twentieth of a second here."""
     original = lexical.rank
 
-    def slow(*arguments: Any) -> Any:
+    def slow(*arguments: Any, **options: Any) -> Any:
         time.sleep(0.05)
-        return original(*arguments)
+        return original(*arguments, **options)
 
     monkeypatch.setattr(lexical, "rank", slow)
     timings = store.search('"connection refused"', mode="lexical").timings

@@ -448,6 +448,18 @@ def test_every_score_is_the_sum_of_its_reasons(store: Store, folder: Path) -> No
                 assert hit.score == pytest.approx(sum(part.points for part in hit.why), abs=1e-12)
 
 
+def test_an_exact_search_finds_what_short_cuts_miss(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(config, "EXACT_SCAN_CHUNKS", 0)
+    monkeypatch.setattr(config, "CODE_CANDIDATES", 1)
+    monkeypatch.setattr(config, "CODE_OVERSAMPLING", 0)
+    for text in ("one red", "two red", "three red"):
+        store.remember(text)
+    assert len(store.search("red", mode="dense")) == 1
+    assert len(store.search("red", mode="dense", exact=True)) == 3
+    with pytest.raises(QueryError, match="exact is True or False, not 'yes'"):
+        store.search("red", exact="yes")  # type: ignore[arg-type]
+
+
 def test_explain_names_the_words_that_were_found(store: Store) -> None:
     store.remember("Running shoes for Zürich")
     hit = store.search("zurich runs hat", k=1, explain=True)[0]

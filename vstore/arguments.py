@@ -82,12 +82,13 @@ def asked(
     context: Span = 0,
     context_tokens: int = config.CONTEXT_TOKENS,
     stages: Sequence[Any] = (),
+    exact: bool = False,
     **filters: Any,
 ) -> Query:
     """What a caller of `Store.search` wrote as a Query; its `check` comes later."""
     built_in = tuple(name for name, on in (("diversity", diversity), ("collapse", collapse)) if on)
     optional = tuple(stages) if isinstance(stages, Sequence) else stages  # anything else is refused with the rest
-    return Query(query, k, mode, fusion, scope(**filters), built_in, optional, context, context_tokens)
+    return Query(query, k, mode, fusion, scope(**filters), built_in, optional, context, context_tokens, exact)
 
 
 def scope(

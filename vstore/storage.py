@@ -60,8 +60,8 @@ class Snapshot(Protocol):
     def terms(self, text: str) -> tuple[Term, ...]:
         """The distinct terms of a text, in its order, cut as the keyword index cuts them."""
 
-    def lexical(self, terms: Sequence[Term], scope: Scope, limit: int) -> Ranking:
-        """The `limit` best chunks in scope by BM25 over any of the terms."""
+    def lexical(self, terms: Sequence[Term], scope: Scope, limit: int, *, exact: bool = False) -> Ranking:
+        """The `limit` best chunks in scope by BM25 over any of the terms; `exact` reads all postings of all of them."""
 
     def holding(self, phrases: Sequence[str], scope: Scope) -> tuple[int, ...]:
         """The chunks in scope that have every phrase in title, heading or text: the same words in the same order.
@@ -69,8 +69,11 @@ class Snapshot(Protocol):
         Case, accents, and what stands between the words do not matter; endings do. Ids in ascending order.
         """
 
-    def dense(self, vector: FloatArray, scope: Scope, limit: int) -> Ranking:
-        """The `limit` chunks in scope with the highest cosine to `vector`, float32 of shape (dimension,)."""
+    def dense(self, vector: FloatArray, scope: Scope, limit: int, *, exact: bool = False) -> Ranking:
+        """The `limit` chunks in scope with the highest cosine to `vector`, float32 of shape (dimension,).
+
+        `exact` compares all of them however many there are.
+        """
 
     def bm25(self, terms: Sequence[Term], chunk_ids: Sequence[int]) -> dict[int, float]:
         """The BM25 scores `lexical` would give these chunks; 0 for a chunk with none of the terms."""

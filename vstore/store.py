@@ -190,6 +190,7 @@ class Store:
         context: Span = 0,
         context_tokens: int = config.CONTEXT_TOKENS,
         stages: Sequence[Stage] = (),
+        exact: bool = False,
     ) -> Results:
         """The best `min(k, matching)` chunks, best first.
 
@@ -199,12 +200,13 @@ class Store:
         from other documents behind the rest. `context` fills `hit.context` with that many chunks on each side, or with
         the hit's "section" (all chunks under the same heading), up to `context_tokens` for all hits together.
         `stages` are optional ones in the order they act: `vstore.Recency`, `Frequency`, `History` or `Rerank` objects.
+        `exact` compares all vectors and reads all postings, where a large store looks at the likely ones only.
         Raises QueryError, FilterError, SpaceMismatchError, and ModelError when a dense search has no model.
         """
         with self._journal.failures():
             filters = {"collection": collection, "where": where, "tags": tags, "since": since, "until": until}
             asked = arguments.asked(
-                query, k, mode, fusion, diversity, collapse, context, context_tokens, stages, **filters
+                query, k, mode, fusion, diversity, collapse, context, context_tokens, stages, exact, **filters
             )
             results = _twice(lambda: searching.search(self._index, self._serving.embedder, asked, explain=explain))
         self._journal.note(asked, results)

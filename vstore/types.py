@@ -281,6 +281,7 @@ class Query:
     """A search as it was asked. `k` counts results, `context` chunks on each side of a result (0: none).
 
     `stages` names those that are built in; `optional` are objects like `search.stages.Stage`, in the order they act.
+    `exact` ranks by all vectors and all words, however long it takes.
     """
 
     text: str
@@ -292,6 +293,7 @@ class Query:
     optional: tuple[Any, ...] = field(default=(), hash=False)  # a caller's objects may have no hash
     context: Span = 0
     context_tokens: int = CONTEXT_TOKENS
+    exact: bool = False
 
 
 @dataclass(frozen=True, slots=True)

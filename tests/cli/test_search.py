@@ -57,6 +57,10 @@ def test_near_copies_are_named_unless_told_otherwise() -> None:
     assert "near-copies" not in run("gate", "--no-collapse").stdout
 
 
+def test_an_exact_search_of_a_small_store_shows_the_same() -> None:
+    assert run("gate", "--exact").stdout == run("gate").stdout
+
+
 def test_recency_is_shown_among_the_reasons() -> None:
     assert "recency" not in run("gate", "--explain").stdout
     assert "recency (1.000) +" in run("gate", "--recency", "30", "--explain").stdout

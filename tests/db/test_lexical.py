@@ -299,6 +299,20 @@ def test_a_rare_word_with_few_chunks_does_not_make_all_common_ones_be_walked(
     assert rarest == [["rare", "often"], ["rare", "often", "always"], ["rare", "often"], ["rare", "often", "always"]]
 
 
+def test_an_exact_search_reads_all_postings(index: SqliteIndex, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Three chunks have `common` alone, too short to be beaten by the long ones that have `rare`."""
+    monkeypatch.setattr(config, "KEYWORD_POSTINGS", 1)
+    monkeypatch.setattr(config, "KEYWORD_SHARE", 0.0)
+    monkeypatch.setattr(config, "KEYWORD_CANDIDATES", 2)
+    put(index, "a", "rare", "rare", *["common"] * 3, *["other"] * 9)
+    with index.snapshot() as snapshot:
+        terms = snapshot.terms("rare common")
+        assert set(snapshot.lexical(terms, Scope(), 2).chunk_ids) == {1, 2}
+        assert set(snapshot.lexical(terms, Scope(), 5, exact=True).chunk_ids) == {1, 2, 3, 4, 5}
+        monkeypatch.setattr(lexical, "scored", None)  # which nothing may come to
+        assert set(snapshot.lexical(terms, Scope(), 2, exact=True).chunk_ids) == {1, 2}
+
+
 def test_the_rarest_term_is_searched_however_common_it_is(index: SqliteIndex, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(config, "KEYWORD_POSTINGS", 1)
     put(index, "a", "often", "often always", "always", "always", "never", "never", "never", "never")

@@ -88,6 +88,24 @@ def test_sign_codes_choose_by_the_number_of_equal_signs(
         assert snapshot.dense(query, Scope(), 10).chunk_ids == expected
 
 
+@pytest.mark.parametrize("resident_from", [1, config.UNLIMITED])
+@pytest.mark.parametrize("scope", [Scope(), Scope((), parse({"n": {"$gte": 20}}))])
+def test_an_exact_search_compares_all_vectors(
+    shared: SqliteIndex, monkeypatch: pytest.MonkeyPatch, resident_from: int, scope: Scope
+) -> None:
+    """One vector is compared otherwise, so that one chunk is found."""
+    monkeypatch.setattr(config, "CODES_FROM_SEARCH", resident_from)
+    monkeypatch.setattr(config, "EXACT_SCAN_CHUNKS", 0)
+    monkeypatch.setattr(config, "CODE_CANDIDATES", 1)
+    monkeypatch.setattr(config, "CODE_OVERSAMPLING", 0)
+    query = unit_vectors(5, 1, DIMENSION)[0]
+    allowed = [number for number in range(N) if scope == Scope() or number >= 20]
+    with shared.snapshot() as snapshot:
+        assert len(snapshot.dense(query, scope, 10)) == 1
+        found = snapshot.dense(query, scope, 10, exact=True)
+    assert found.chunk_ids == tuple(chunk_id for chunk_id, _ in brute_force(query, allowed, 10))
+
+
 @pytest.mark.parametrize("scan_limit", [10, 0])
 def test_equal_vectors_are_ranked_by_id(path: Path, monkeypatch: pytest.MonkeyPatch, scan_limit: int) -> None:
     monkeypatch.setattr(config, "EXACT_SCAN_CHUNKS", scan_limit)

@@ -48,6 +48,7 @@ def span(text: str) -> int | str:
 )
 @click.option("--frequency", is_flag=True, help="Favour what was often found for other queries.")
 @click.option("--history", is_flag=True, help="Favour, and recall, what was found for similar queries.")
+@click.option("--exact", is_flag=True, help="Compare all vectors and read all postings, however long it takes.")
 @click.option("--explain", is_flag=True, help="Show how each score came about.")
 @json_option
 @pass_context
@@ -69,6 +70,7 @@ def search(
     recency: float | None,
     frequency: bool,
     history: bool,
+    exact: bool,
     explain: bool,
     as_json: bool,
 ) -> None:
@@ -90,6 +92,7 @@ def search(
             context=context_,
             context_tokens=context_tokens,
             stages=optional_stages(recency, frequency, history),
+            exact=exact,
         )
         # Before the store is closed: nobody shall wait for the search being noted in the file.
         if as_json:

@@ -37,18 +37,20 @@ def counted(connection: apsw.Connection, tokens: Iterable[Token], counts: freque
     return tuple(Term(text, stem, frequencies.count(connection, stem, counts)) for stem, text in distinct.items())
 
 
-def rank(connection: apsw.Connection, terms: Sequence[Term], scope: Ids | None, limit: int) -> Ranking:
+def rank(
+    connection: apsw.Connection, terms: Sequence[Term], scope: Ids | None, limit: int, *, exact: bool = False
+) -> Ranking:
     """The `limit` best chunks in scope (None: all) that have at least one of the terms, by BM25 (k1 1.2, b 0.75).
 
     Common words take nearly all of the time and decide next to nothing. Where there are any, the rarer terms find the
     candidates, and the forward index scores these by all terms: the division into essential terms and others of Turtle
     and Flood, "Query evaluation: strategies and optimizations", Information Processing & Management 31(6), 1995, but
     with a bound on the postings read instead of one on the scores missed. Below that bound nothing is missed. Nor is it
-    in a narrow scope, of which all chunks are scored.
+    in a narrow scope, of which all chunks are scored, nor in an `exact` search.
     """
     wanted = searched(terms)
     essential = rarest(connection, wanted, scope, limit)
-    if len(essential) == len(wanted):
+    if exact or len(essential) == len(wanted):
         return walk(connection, wanted, scope, limit)
     if scope is not None and len(scope) <= config.KEYWORD_SCOPE:
         return scored(connection, wanted, scope.tolist(), limit)

@@ -109,9 +109,9 @@ class SqliteSnapshot:
         """See `Snapshot.terms`."""
         return lexical.terms(self._connection, self._tokenize, text, self._counts)
 
-    def lexical(self, terms: Sequence[Term], scope: Scope, limit: int) -> Ranking:
+    def lexical(self, terms: Sequence[Term], scope: Scope, limit: int, *, exact: bool = False) -> Ranking:
         """See `Snapshot.lexical`."""
-        return lexical.rank(self._connection, terms, self._chunks_in(scope), limit)
+        return lexical.rank(self._connection, terms, self._chunks_in(scope), limit, exact=exact)
 
     def holding(self, phrases_: Sequence[str], scope: Scope) -> tuple[int, ...]:
         """See `Snapshot.holding`. Each answer is kept, for it takes reading chunks, and `why` asks again and again."""
@@ -120,11 +120,12 @@ class SqliteSnapshot:
             self._holding[key] = phrases.holding(self._connection, self._tokenize, phrases_, scope, self._counts)
         return self._holding[key]
 
-    def dense(self, vector: FloatArray, scope: Scope, limit: int) -> Ranking:
+    def dense(self, vector: FloatArray, scope: Scope, limit: int, *, exact: bool = False) -> Ranking:
         """See `Snapshot.dense`."""
         if self.space is None:
             return Ranking("dense")
-        return vectors.rank(self._connection, self.space, vector, self._chunks_in(scope), limit, self._codes)
+        chunks = self._chunks_in(scope)
+        return vectors.rank(self._connection, self.space, vector, chunks, limit, self._codes, exact=exact)
 
     def bm25(self, terms: Sequence[Term], chunk_ids: Sequence[int]) -> dict[int, float]:
         """See `Snapshot.bm25`."""

@@ -106,13 +106,17 @@ def rank(
     scope: Ids | None,
     limit: int,
     codes: Codes | None = None,
+    *,
+    exact: bool = False,
 ) -> Ranking:
     """The `limit` chunks in scope (None: all) with the highest cosine to `vector`.
 
-    Exact up to EXACT_SCAN_CHUNKS chunks in scope. Above, the vectors with the closest sign codes are compared exactly.
+    Exact if asked for, and up to EXACT_SCAN_CHUNKS chunks in scope. Above, the vectors with the closest sign codes are
+    compared exactly.
     `codes` are those of all chunks, if they are in memory; the ranking is the same without them.
     """
-    chosen, values = _compared(connection, space, vector, scope, limit, codes)
+    nearest = None if exact else max(config.CODE_CANDIDATES, config.CODE_OVERSAMPLING * limit)
+    chosen, values = _compared(connection, space, vector, scope, nearest, codes)
     sql = (
         f"SELECT v.chunk_id, 1.0 - vec_distance_cosine(v.vector, ?) AS score FROM vectors_g{space.number} AS v "
         f"{chosen} ORDER BY score DESC, v.chunk_id LIMIT ?"
@@ -122,16 +126,20 @@ def rank(
 
 
 def _compared(
-    connection: apsw.Connection, space: Space, vector: FloatArray, scope: Ids | None, limit: int, codes: Codes | None
+    connection: apsw.Connection,
+    space: Space,
+    vector: FloatArray,
+    scope: Ids | None,
+    nearest: int | None,
+    codes: Codes | None,
 ) -> Sql:
-    """What follows `... AS v`, the table of vectors, to leave only those that are compared exactly."""
-    nearest = max(config.CODE_CANDIDATES, config.CODE_OVERSAMPLING * limit)
+    """What follows `... AS v`, the table of vectors, to leave those to compare: the `nearest` by codes (None: all)."""
     known = scope if codes is None or scope is not None else codes.ids
-    exact = (_count(connection, space) if known is None else len(known)) <= config.EXACT_SCAN_CHUNKS
-    if codes is not None and not exact:
+    few = (_count(connection, space) if known is None else len(known)) <= config.EXACT_SCAN_CHUNKS
+    if codes is not None and nearest is not None and not few:
         return _among(codes.closest(sign_code(vector), nearest, scope))
     chunks, values = _among(scope) if scope is not None else ("WHERE 1", ())
-    if exact:
+    if nearest is None or few:
         return chunks, values
     closest = (
         f"SELECT v.chunk_id FROM codes_g{space.number} AS v {chunks} "

@@ -99,6 +99,8 @@ def check(query: Query) -> None:
         most = config.MAX_CONTEXT
         raise QueryError(f"context is up to {most} chunks on each side of a hit, or 'section', not {query.context!r}")
     optional.check(query.optional)
+    if not isinstance(query.exact, bool):
+        raise QueryError(f"exact is True or False, not {query.exact!r}")
     if not _is_count(query.context_tokens, 1, config.UNLIMITED):
         raise QueryError(f"context_tokens is a number of tokens, at least 1, not {query.context_tokens!r}")
 
@@ -182,10 +184,10 @@ def _rank(
     lexical, dense = Ranking("lexical"), Ranking("dense")
     if mode != "dense":
         with _timed(timings, "lexical"):
-            lexical = snapshot.lexical(terms, query.scope, depth)
+            lexical = snapshot.lexical(terms, query.scope, depth, exact=query.exact)
     if question is not None and snapshot.space is not None:
         with _timed(timings, "dense"):
-            dense = snapshot.dense(question[1], query.scope, depth)
+            dense = snapshot.dense(question[1], query.scope, depth, exact=query.exact)
     words = len(query.text.split())
     evidence = fuse.Evidence(lexical, dense, terms, words, snapshot.chunk_count, lexical.by_chunk(), dense.by_chunk())
     if calibration := confidence.calibration_of(snapshot.space):
