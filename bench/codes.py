@@ -32,7 +32,7 @@ QUESTIONS: Final = 300  # of a collection, at most
 
 
 def measure(bench: Bench) -> dict[str, Any]:
-    """Mean recall of the exact scan's first 10 and 100, and bytes of codes and ids in memory for each chunk."""
+    """Mean recall of the exact scan's first 10 and 100, and the worst of the first 10."""
     questions = [*bench.reported, *bench.fitting][:QUESTIONS]
     recall: dict[int, list[float]] = {depth: [] for depth in DEPTHS}
     with patch.object(config, "EXACT_SCAN_CHUNKS", 0), patch.object(config, "CODES_FROM_SEARCH", 1):
