@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import threading
 from collections.abc import Iterator
 from contextlib import closing
@@ -142,6 +143,38 @@ with closing(SqliteIndex(Path(sys.argv[1]))) as index:
     assert set(before) - set(after) == {4}
     assert len(after) == 29
     assert_those_of_the_file(index)
+
+
+def test_chunks_without_a_code_do_not_hide_that_others_went(index: SqliteIndex) -> None:
+    """As while a space is being filled: then as many codes as chunks may be left, and not the same ones."""
+    with index._database.write() as connection:
+        run(connection, "DELETE FROM codes_g1 WHERE chunk_id = 5")
+    assert len(found(index)) == 19
+    index.forget("default", "9")
+    assert set(range(1, 21)) - set(found(index)) == {5, 10}
+    assert_those_of_the_file(index)
+
+
+def test_of_the_sample_only_what_is_new_is_read(index: SqliteIndex, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(config, "BACKGROUND_SAMPLE", config.UNLIMITED)
+
+    def vectors_read() -> list[list[int]]:
+        read: list[list[int]] = []
+        with index.snapshot() as snapshot:
+            snapshot._connection.exec_trace = lambda _, sql, bindings: (
+                read.append(json.loads(bindings[0])) or True if sql.startswith("SELECT v.vector") else True
+            )
+            snapshot.background(QUERY, Scope())
+            snapshot._connection.exec_trace = None
+        return read
+
+    assert vectors_read() == [list(range(1, 21))]
+    assert vectors_read() == []
+    write(index, 20, 22)
+    index.forget("default", "3")
+    assert vectors_read() == [[21, 22]]
+    assert held(index).sample is not None
+    assert held(index).sample[0].tolist() == [1, 2, 3, *range(5, 23)]
 
 
 def test_only_what_is_new_is_read(index: SqliteIndex) -> None:

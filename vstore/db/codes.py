@@ -2,8 +2,9 @@
 
 They are loaded at the CODES_FROM_SEARCH-th search, never changed, and swapped whole. Whether they are still the file's
 is asked in each search's own read transaction. A connection whose data version has not moved since it last knew has
-nothing to ask. Otherwise the number of rows and a hash of their ids tell, for a row is written once and its id is never
-used again. What is new or gone is then read, and nothing else.
+nothing to ask. Otherwise new rows are read: a chunk comes with its code, is written once, and its id never used again,
+so where there are as many chunks more as there are new rows, that is all that happened. Where it is not, the ids of the
+table tell which rows to drop and which to read.
 """
 
 from __future__ import annotations
@@ -11,7 +12,7 @@ from __future__ import annotations
 import json
 import threading
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import TYPE_CHECKING
 from weakref import WeakKeyDictionary
@@ -27,8 +28,6 @@ from vstore.db.scope import Ids
 if TYPE_CHECKING:
     from vstore.types import FloatArray, Space
 
-State = tuple[int, int]  # the number of rows, and the sum of their scattered ids
-
 _WORD = np.dtype("<u8")
 # Multiplying ids by a large odd number scatters them over 32 bits; as SQL and as numpy, which must agree.
 _FACTOR, _MASK = 2654435761, 4294967295
@@ -40,22 +39,35 @@ def scattered(ids: Ids) -> Ids:
     return (ids * _FACTOR) & _MASK
 
 
+def sampled(ids: Ids) -> Ids:
+    """About BACKGROUND_SAMPLE of these ids: those whose scattered ids lie below a bound, which is a random sample."""
+    return ids[scattered(ids) < sampled_below(len(ids))]
+
+
+def sampled_below(count: int) -> int:
+    """The bound for scattered ids, which are below 2 ** 32, that leaves about BACKGROUND_SAMPLE of so many."""
+    return round(min(1.0, config.BACKGROUND_SAMPLE / max(1, count)) * 2**32)
+
+
 @dataclass(eq=False)
 class Codes:
     """The codes of one space: `ids`, ascending, (n,), and `words`, uint64 (words of a code, n).
 
-    `sample` is None until somebody has read the vectors that stand for all of them, float32 (about 512, dimension).
+    `sample` are ids, ascending, and vectors of chunks that stand for all of them, float32 (about 512, dimension), as
+    they were last read: maybe for codes that these came from. None before that. `complete` says whether all chunks had
+    a code; while a space is being filled they do not.
     """
 
     space: Space
     ids: Ids
     words: NDArray[np.uint64]
-    sample: FloatArray | None = None
+    sample: tuple[Ids, FloatArray] | None = None
+    complete: bool = True
 
     @cached_property
-    def state(self) -> State:
-        """What tells whether the table still has these rows."""
-        return len(self.ids), int(scattered(self.ids).sum())
+    def sampled(self) -> Ids:
+        """The ids of the chunks that stand for all of them."""
+        return sampled(self.ids)
 
     def closest(self, code: bytes, limit: int, scope: Ids | None = None) -> Ids:
         """The chunks in scope (None: all) whose codes have the most signs in common with this one, `limit` of them.
@@ -76,7 +88,7 @@ class Codes:
     def without(self, chunk_ids: Ids) -> Codes:
         """The rest of them."""
         kept = ~np.isin(self.ids, chunk_ids)
-        return Codes(self.space, self.ids[kept], self.words[:, kept])
+        return Codes(self.space, self.ids[kept], self.words[:, kept], self.sample)
 
     def joined(self, rows: Sequence[tuple[int, bytes]]) -> Codes:
         """Together with further rows of the table."""
@@ -88,7 +100,7 @@ class Codes:
         if (np.diff(ids) < 0).any():
             order = np.argsort(ids)
             ids, words = ids[order], np.ascontiguousarray(words[:, order])
-        return Codes(self.space, ids, words)
+        return Codes(self.space, ids, words, self.sample)
 
 
 class ResidentCodes:
@@ -100,21 +112,22 @@ class ResidentCodes:
         self._codes: Codes | None = None
         self._versions: WeakKeyDictionary[apsw.Connection, int] = WeakKeyDictionary()  # at which it has those codes
 
-    def read(self, connection: apsw.Connection, space: Space) -> Codes | None:
-        """The codes as this read transaction sees them; None as long as it is not worth while to keep them."""
+    def read(self, connection: apsw.Connection, space: Space, chunks: int) -> Codes | None:
+        """The codes as this read transaction sees them, which sees so many chunks, each with a vector in the space.
+
+        None as long as it is not worth while to keep them.
+        """
         with self._lock:  # so that of many threads one loads
             self._searches += 1
             if self._searches < config.CODES_FROM_SEARCH:
                 return None
             version, codes = connection.data_version("main"), self._codes
             known = self._versions.get(connection) == version
-            if (
-                codes is not None and codes.space.fingerprint != space.fingerprint
-            ):  # numbers of erased spaces come again
+            if codes is not None and codes.space.fingerprint != space.fingerprint:  # the number may be the same
                 codes, known = None, False
             if known:  # also that they are too many
                 return codes
-            codes = _current(connection, codes or _empty(space))
+            codes = _current(connection, codes or _empty(space), chunks)
             if codes is not self._codes:
                 self._codes = codes
                 self._versions.clear()
@@ -127,25 +140,22 @@ def _empty(space: Space) -> Codes:
     return Codes(space, np.empty(0, dtype=np.int64), np.empty((words, 0), dtype=_WORD))
 
 
-def _current(connection: apsw.Connection, codes: Codes) -> Codes | None:
+def _current(connection: apsw.Connection, codes: Codes, chunks: int) -> Codes | None:
     """The codes of the table, of which these were there before; None when they would take too much memory."""
-    table = f"codes_g{codes.space.number}"
-    ((count, total),) = run(connection, f"SELECT count(*), ifnull(sum({SCATTERED}), 0) FROM {table}")
-    if 8 * count * (1 + len(codes.words)) > config.CODES_BYTES:
+    if 8 * chunks * (1 + len(codes.words)) > config.CODES_BYTES:
         return None
-    if codes.state == (count, total):
+    table = f"codes_g{codes.space.number}"
+    was_complete, codes = codes.complete, _appended(connection, codes, table)
+    if was_complete and len(codes.ids) == chunks:
         return codes
-    codes = _appended(connection, codes, table)
-    if codes.state == (count, total):
-        return codes
-    present = np.array([row[0] for row in run(connection, f"SELECT chunk_id FROM {table}")], dtype=np.int64)
-    missing = np.setdiff1d(present, codes.ids)
-    codes = codes.without(np.setdiff1d(codes.ids, present))
+    present = np.fromiter((row[0] for row in run(connection, f"SELECT chunk_id FROM {table}")), dtype=np.int64)
+    codes = codes.without(np.setdiff1d(codes.ids, present, assume_unique=True))
+    missing = np.setdiff1d(present, codes.ids, assume_unique=True)
     sql = f"SELECT chunk_id, code FROM {table} WHERE chunk_id IN (SELECT value FROM json_each(?))"
     for start in range(0, len(missing), config.CODES_AT_ONCE):
         some = json.dumps(missing[start : start + config.CODES_AT_ONCE].tolist())
         codes = codes.joined(run(connection, sql, (some,)))
-    return codes
+    return replace(codes, complete=len(codes.ids) == chunks)
 
 
 def _appended(connection: apsw.Connection, codes: Codes, table: str) -> Codes:

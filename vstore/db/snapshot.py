@@ -84,7 +84,7 @@ class SqliteSnapshot:
     @cached_property
     def _codes(self) -> Codes | None:
         """The sign codes of all chunks, if those of the active space are kept in memory."""
-        return self._resident.codes.read(self._connection, self.space) if self.space else None
+        return self._resident.codes.read(self._connection, self.space, self.chunk_count) if self.space else None
 
     @cached_property
     def _counts(self) -> Counts:

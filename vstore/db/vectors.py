@@ -15,7 +15,7 @@ import apsw
 import numpy as np
 
 from vstore import config
-from vstore.db.codes import SCATTERED, Codes, scattered
+from vstore.db.codes import SCATTERED, Codes, sampled, sampled_below
 from vstore.db.connection import run
 from vstore.db.scope import Ids, Sql
 from vstore.errors import InputError
@@ -166,27 +166,28 @@ def cosines(
 def sample(connection: apsw.Connection, space: Space, scope: Ids | None, codes: Codes | None = None) -> FloatArray:
     """The vectors of about BACKGROUND_SAMPLE chunks in scope, the same ones each time: unit rows, (n, dimension).
 
-    The chunks whose scattered ids lie below a bound are a random sample. That of all chunks is kept with their `codes`,
-    if they are in memory.
+    Those that stand for all chunks are kept with their `codes`, if these are in memory.
     """
-    if codes is not None and scope is None:
-        if codes.sample is None:
-            codes.sample = _unit_rows(connection, space, *_sampled_among(codes.ids))
-        return codes.sample
     if scope is not None:
-        return _unit_rows(connection, space, *_sampled_among(scope))
+        return _unit_rows(connection, space, *_among(sampled(scope)))
+    if codes is not None:
+        return _kept_sample(connection, space, codes)
     # Asked of the codes, for these are on a thirtieth of the pages.
     some = f"SELECT chunk_id FROM codes_g{space.number} WHERE {SCATTERED} < ?"
-    return _unit_rows(connection, space, f"WHERE v.chunk_id IN ({some})", (_sampled_below(_count(connection, space)),))
+    return _unit_rows(connection, space, f"WHERE v.chunk_id IN ({some})", (sampled_below(_count(connection, space)),))
 
 
-def _sampled_among(chunk_ids: Ids) -> Sql:
-    return _among(chunk_ids[scattered(chunk_ids) < _sampled_below(len(chunk_ids))])
-
-
-def _sampled_below(count: int) -> int:
-    """The bound for scattered ids, which are below 2 ** 32, that leaves about BACKGROUND_SAMPLE of so many."""
-    return round(min(1.0, config.BACKGROUND_SAMPLE / max(1, count)) * 2**32)
+def _kept_sample(connection: apsw.Connection, space: Space, codes: Codes) -> FloatArray:
+    """Those of the last time, without the chunks that are in it no longer and with those that came in."""
+    none = np.empty(0, dtype=np.int64), np.empty((0, space.dimension), dtype=np.float32)
+    ids, rows = codes.sample or none
+    if not np.array_equal(ids, codes.sampled):
+        kept, new = np.isin(ids, codes.sampled), np.setdiff1d(codes.sampled, ids)
+        more = _unit_rows(connection, space, *_among(new))
+        ids, rows = np.concatenate([ids[kept], new]), np.concatenate([rows[kept], more])
+        order = np.argsort(ids)
+        ids, rows = codes.sample = ids[order], rows[order]
+    return rows
 
 
 def _unit_rows(connection: apsw.Connection, space: Space, chosen: str, values: tuple[object, ...]) -> FloatArray:
