@@ -1,8 +1,9 @@
 """What it costs to find keyword candidates by a query's rarer terms: NDCG@10 and time against reading every posting.
 
     python bench/keywords.py --data FOLDER --names scifact wikiqa qmsum --out keywords.json
+    python bench/keywords.py --data FOLDER --names all --alone
 
-The documents of all collections lie in one store, which makes it larger and their questions harder than each alone;
+The documents of all collections lie in one store, which makes it larger and their questions harder than each `--alone`;
 of what a question finds only documents of its own collection count, for it was judged for no others. Both ways answer
 each question in turn.
 """
@@ -22,20 +23,19 @@ from collections.abc import Sequence
 from pathlib import Path
 from statistics import fmean, median
 from typing import Any, Final
-from unittest.mock import patch
 
 from bench.datasets import Collection, find_collections, fitting_and_reported
 from bench.large import SketchEmbedder
 from bench.provenance import provenance
 from bench.scoring import SEED
-from vstore import Store, config
+from vstore import Store
 from vstore.metrics import bootstrap_interval, ndcg
 from vstore.types import Scope
 
 DEPTH: Final = 100  # chunks of a keyword ranking that fusion looks at
 SPLITS: Final = ("fitting", "reported")
 
-WAYS: Final = {"all": config.UNLIMITED, "rarest": config.KEYWORD_POSTINGS}  # postings read
+WAYS: Final = {"all": True, "rarest": False}  # whether all postings are read
 
 
 def both_ways(store: Store, collections: Sequence[Collection]) -> list[dict[str, Any]]:
@@ -45,11 +45,11 @@ def both_ways(store: Store, collections: Sequence[Collection]) -> list[dict[str,
         for question in collection.questions:
             row: dict[str, Any] = {"collection": collection.name, "words": len(question.text.split())}
             first = []
-            for name, postings in WAYS.items():
-                with store.index.snapshot() as snapshot, patch.object(config, "KEYWORD_POSTINGS", postings):
+            for name, exact in WAYS.items():
+                with store.index.snapshot() as snapshot:
                     terms = snapshot.terms(question.text)
                     started = time.perf_counter()
-                    ranking = snapshot.lexical(terms, Scope(), DEPTH)
+                    ranking = snapshot.lexical(terms, Scope(), DEPTH, exact=exact)
                     row[f"{name} ms"] = 1000.0 * (time.perf_counter() - started)
                     chunks = snapshot.chunks(ranking.chunk_ids)
                 first.append(set(ranking.chunk_ids[:10]))
@@ -87,13 +87,15 @@ def main(arguments: list[str] | None = None) -> None:
     options = _parser().parse_args(arguments)
     both = [fitting_and_reported(folder) for folder in find_collections(options.data, options.names)]
     collections = [pair[SPLITS.index(options.questions)] for pair in both]
-    with (
-        tempfile.TemporaryDirectory(prefix="vstore-bench-") as place,
-        Store(Path(place) / "bench.db", SketchEmbedder(), log=False, metrics=False) as store,
-    ):
-        store.add([collection.corpus for collection in collections])
-        print(f"{store.stats().chunks:,} chunks")
-        rows = both_ways(store, collections)
+    rows: list[dict[str, Any]] = []
+    for some in [[collection] for collection in collections] if options.alone else [collections]:
+        with (
+            tempfile.TemporaryDirectory(prefix="vstore-bench-") as place,
+            Store(Path(place) / "bench.db", SketchEmbedder(), log=False, metrics=False) as store,
+        ):
+            store.add([collection.corpus for collection in some])
+            print(f"{store.stats().chunks:,} chunks", flush=True)
+            rows += both_ways(store, some)
     table(rows)
     if options.out:
         options.out.write_text(json.dumps({**provenance(), "rows": rows}) + "\n", encoding="utf-8")
@@ -104,6 +106,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--data", type=Path, required=True, help="folder that holds the collections' folders")
     parser.add_argument("--names", nargs="+", default=["all"], help="collections to measure, or: all")
     parser.add_argument("--questions", choices=SPLITS, default="reported", help="which questions (default: reported)")
+    parser.add_argument("--alone", action="store_true", help="give each collection a store of its own")
     parser.add_argument("--out", type=Path, help="JSON file for the figures of every question")
     return parser
 

@@ -199,13 +199,13 @@ def plot(rows: Sequence[dict[str, Any]], path: Path) -> None:
     from matplotlib import pyplot  # type: ignore[import-not-found, unused-ignore]
 
     matplotlib.rcParams["svg.hashsalt"] = "vstore"  # the same figures make the same file
-    figure, axes = pyplot.subplots(figsize=(7, 4.5), layout="constrained")
+    figure, axes = pyplot.subplots(figsize=(8, 4.5), layout="constrained")
     for name in dict.fromkeys(row["search"] for row in rows):
         of_kind = [row for row in rows if row["search"] == name]
         axes.plot([row["chunks"] for row in of_kind], [row["p50"] for row in of_kind], marker="o", label=name)
     axes.set(xscale="log", yscale="log", xlabel="chunks in the store", ylabel="milliseconds, median")
     axes.grid(visible=True, which="both", alpha=0.3)
-    axes.legend(frameon=False)
+    figure.legend(loc="outside right upper", frameon=False)
     figure.savefig(path, metadata={"Date": None})
 
 

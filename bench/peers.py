@@ -5,7 +5,8 @@
 
 Each peer is used as its own documentation shows, with its defaults; one that is not installed is left out and named.
 `plain` is what one would write with sqlite-vec and FTS5 at hand: vec0, an OR of the question's words, and reciprocal
-ranks. Time is that of a search whose vector is known; embedding a question costs all of them the same.
+ranks. Only vstore has a place for titles; the others get them as the first line of the text. Time is that of a search
+whose vector is known; embedding a question costs all of them the same.
 """
 
 from __future__ import annotations
@@ -39,7 +40,8 @@ from platformdirs import user_cache_path
 from bench.cache import CachedEmbedder
 from bench.datasets import find_collections
 from bench.latency import questions
-from bench.mixed import mixed, passages
+from bench.mixed import mixed
+from bench.mixed import passages as sources
 from bench.provenance import provenance
 from bench.refine import Bench, opened, show
 from bench.size import tree_size
@@ -51,7 +53,7 @@ from vstore.types import Chunk, Cut, Document, Scope
 if TYPE_CHECKING:
     from vstore.types import FloatArray
 
-    Texts = Sequence[str]
+    Passages = Sequence[tuple[str, str]]  # title, which may be empty, and text
 
 K: Final = 10  # results asked for
 POOL: Final = 50  # results of each leg that `plain` fuses
@@ -66,8 +68,8 @@ class Peer(Protocol):
     name: str
     package: str  # the distribution that one installs
 
-    def build(self, folder: Path, texts: Texts, vectors: FloatArray) -> None:
-        """Index the texts and their vectors, float32 (n, dimension)."""
+    def build(self, folder: Path, passages: Passages, vectors: FloatArray) -> None:
+        """Index the passages and their vectors, float32 (n, dimension)."""
 
     def search(self, text: str, vector: FloatArray) -> list[int]:
         """The rows of the first K results."""
@@ -85,17 +87,17 @@ class Vstore:
         self._embedder = embedder
         self._store: Store | None = None
 
-    def build(self, folder: Path, texts: Texts, vectors: FloatArray) -> None:
+    def build(self, folder: Path, passages: Passages, vectors: FloatArray) -> None:
         """Through the door that ingest uses."""
         self._store = store = Store(folder / "memory.db", self._embedder, log=False, metrics=False)
         model = self._embedder
         space = store.index.open_space(model.fingerprint, model.dimension, model.name)
         with store.index.bulk():
-            for start in range(0, len(texts), AT_ONCE):
-                keys = [str(number) for number in range(start, min(start + AT_ONCE, len(texts)))]
+            for start in range(0, len(passages), AT_ONCE):
+                keys = [str(number) for number in range(start, min(start + AT_ONCE, len(passages)))]
                 cuts: list[Cut] = [
-                    (Document(key, text, "", key), [Chunk(0, 0, len(text), "", text, key)])
-                    for key, text in zip(keys, texts[start:], strict=False)
+                    (Document(key, text, title, key), [Chunk(0, 0, len(text), "", text, key)])
+                    for key, (title, text) in zip(keys, passages[start:], strict=False)
                 ]
                 by_key = dict(zip(keys, vectors[start:], strict=False))
                 while cuts:
@@ -117,7 +119,7 @@ class Plain:
 
     name, package = "plain vec0 + FTS5", "sqlite-vec"
 
-    def build(self, folder: Path, texts: Texts, vectors: FloatArray) -> None:
+    def build(self, folder: Path, passages: Passages, vectors: FloatArray) -> None:
         """One transaction."""
         self._connection = connection = apsw.Connection(str(folder / "plain.db"))
         connection.enable_load_extension(True)
@@ -129,7 +131,7 @@ class Plain:
         with connection:
             rows = [(number, vector.tobytes()) for number, vector in enumerate(vectors)]
             connection.executemany("INSERT INTO v (rowid, embedding) VALUES (?, ?)", rows)
-            connection.executemany("INSERT INTO f (rowid, text) VALUES (?, ?)", list(enumerate(texts)))
+            connection.executemany("INSERT INTO f (rowid, text) VALUES (?, ?)", list(enumerate(lines(passages))))
 
     def search(self, text: str, vector: FloatArray) -> list[int]:
         """Both legs, then the sum of 1 / (60 + rank)."""
@@ -152,14 +154,14 @@ class Lance:
 
     name, package = "LanceDB hybrid", "lancedb"
 
-    def build(self, folder: Path, texts: Texts, vectors: FloatArray) -> None:
+    def build(self, folder: Path, passages: Passages, vectors: FloatArray) -> None:
         """A table with a full-text index; vectors are scanned, which is its default."""
-        os.environ.setdefault("LANCE_LOG", "error")  # or it warns of its own defaults at every search
+        os.environ.setdefault("LANCEDB_LOG", "error")  # or it warns of its own defaults at every search
         import lancedb  # type: ignore[import-not-found, unused-ignore]
         import pyarrow  # type: ignore[import-not-found, unused-ignore]
 
         flat = pyarrow.FixedSizeListArray.from_arrays(pyarrow.array(vectors.ravel()), vectors.shape[1])
-        table = pyarrow.table({"id": list(range(len(texts))), "text": list(texts), "vector": flat})
+        table = pyarrow.table({"id": list(range(len(passages))), "text": lines(passages), "vector": flat})
         self._table = lancedb.connect(str(folder)).create_table("chunks", table)
         self._table.create_fts_index("text")
 
@@ -177,14 +179,14 @@ class Chroma:
 
     name, package = "Chroma dense", "chromadb"
 
-    def build(self, folder: Path, texts: Texts, vectors: FloatArray) -> None:
+    def build(self, folder: Path, passages: Passages, vectors: FloatArray) -> None:
         """A collection with cosine distance."""
         import chromadb  # type: ignore[import-not-found, unused-ignore]
 
         client = chromadb.PersistentClient(str(folder), chromadb.Settings(anonymized_telemetry=False))
         self._collection = client.create_collection("chunks", metadata={"hnsw:space": "cosine"})
-        for start in range(0, len(texts), AT_ONCE):
-            some = list(texts[start : start + AT_ONCE])
+        for start in range(0, len(passages), AT_ONCE):
+            some = lines(passages[start : start + AT_ONCE])
             ids = [str(number) for number in range(start, start + len(some))]
             self._collection.add(ids=ids, embeddings=vectors[start : start + AT_ONCE], documents=some)
 
@@ -202,13 +204,13 @@ class Bm25s:
 
     name, package = "bm25s", "bm25s"
 
-    def build(self, folder: Path, texts: Texts, vectors: FloatArray) -> None:
+    def build(self, folder: Path, passages: Passages, vectors: FloatArray) -> None:
         """With its English stop words; saved, so that its size is known."""
         import bm25s  # type: ignore[import-not-found, unused-ignore]
 
         self._module = bm25s
         self._index = bm25s.BM25()
-        self._index.index(bm25s.tokenize(list(texts), stopwords="en", show_progress=False), show_progress=False)
+        self._index.index(bm25s.tokenize(lines(passages), stopwords="en", show_progress=False), show_progress=False)
         self._index.save(str(folder))
 
     def search(self, text: str, vector: FloatArray) -> list[int]:
@@ -219,6 +221,11 @@ class Bm25s:
 
     def close(self) -> None:
         """Nothing is open."""
+
+
+def lines(passages: Passages) -> list[str]:
+    """Texts with their titles above them."""
+    return ["\n".join(filter(None, passage)) for passage in passages]
 
 
 def installed(embedder: CachedEmbedder) -> list[Peer]:
@@ -235,7 +242,7 @@ def installed(embedder: CachedEmbedder) -> list[Peer]:
 
 
 @contextmanager
-def built(peers: Sequence[Peer], texts: Texts, vectors: FloatArray) -> Iterator[dict[str, tuple[float, float]]]:
+def built(peers: Sequence[Peer], passages: Passages, vectors: FloatArray) -> Iterator[dict[str, tuple[float, float]]]:
     """All peers, filled for the length of a `with` block: seconds that it took, and MB on disk, by name."""
     folder = Path(tempfile.mkdtemp(prefix="vstore-bench-"))
     costs = {}
@@ -244,7 +251,7 @@ def built(peers: Sequence[Peer], texts: Texts, vectors: FloatArray) -> Iterator[
             place = folder / str(number)
             place.mkdir()
             started = time.perf_counter()
-            peer.build(place, texts, vectors)
+            peer.build(place, passages, vectors)
             costs[peer.name] = (time.perf_counter() - started, tree_size(place) / 2**20)
             print(f"{peer.name}: built", file=sys.stderr, flush=True)
         yield costs
@@ -261,12 +268,12 @@ def latency(
     peers: Sequence[Peer], embedder: CachedEmbedder, folders: Sequence[Path], chunks: int, count: int
 ) -> list[dict[str, Any]]:
     """Milliseconds of a search, each question asked of every peer in turn; and what building took."""
-    source = passages([folder / "corpus.jsonl" for folder in folders], embedder)
+    source = sources([folder / "corpus.jsonl" for folder in folders], embedder)
     some = list(itertools.islice(mixed(source, seed=chunks), chunks))
     vectors = np.stack([vector for _, vector in some])
     asked = questions(folders, count).mean[: count + WARM]
     times: dict[str, list[float]] = {peer.name: [] for peer in peers}
-    with built(peers, [text for text, _ in some], vectors) as costs:
+    with built(peers, [("", text) for text, _ in some], vectors) as costs:
         for text in asked:
             vector = embedder.embed_queries([text])[0]
             for peer in peers:
@@ -322,7 +329,7 @@ def quality(peers: Sequence[Peer], bench: Bench) -> list[dict[str, Any]]:
         chunks, found = snapshot.chunks(ids), snapshot.vectors(ids)
     by_document = {number: name for name, (number, _) in bench.documents.items()}
     names = [by_document[chunks[chunk_id].document.id] for chunk_id in ids]
-    texts = ["\n".join(filter(None, (chunks[one].document.title, chunks[one].text))) for one in ids]
+    texts = [(chunks[one].document.title, chunks[one].text) for one in ids]
     asked = [question for question in bench.reported if question.group is None]
     scores: dict[str, list[float]] = {peer.name: [] for peer in peers}
     with built(peers, texts, np.stack([found[chunk_id] for chunk_id in ids])):

@@ -1,4 +1,7 @@
-"""`Store`: opens the file, holds the parts, calls the pipelines. Decides nothing else."""
+"""`Store`: opens the file, holds the parts, calls the pipelines. Decides nothing else.
+
+Ingest is imported where something is put in: its parsers would be a fifth of the start of a search from the shell.
+"""
 
 from __future__ import annotations
 
@@ -6,16 +9,11 @@ import threading
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from types import TracebackType
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from vstore import arguments, config
 from vstore.db.index import SqliteIndex
 from vstore.errors import InputError, NotFoundError, SpaceMismatchError, VstoreError
-from vstore.ingest import backfill
-from vstore.ingest import pipeline as ingest
-from vstore.ingest.chunk import Chunker
-from vstore.ingest.read import read_text
-from vstore.ingest.report import AddReport, Progress
 from vstore.judgements import Judgement, Verdict
 from vstore.results import Content, Explanation, Results
 from vstore.search import pipeline as searching
@@ -27,6 +25,10 @@ from vstore.searches import SearchStatistics
 from vstore.serving import Serving
 from vstore.storage import Index
 from vstore.types import DEFAULT_COLLECTION, Embedder, Mode, ModelRecord, Span, Statistics, StoredDocument
+
+if TYPE_CHECKING:
+    from vstore.ingest.pipeline import Model
+    from vstore.ingest.report import AddReport, Progress
 
 T = TypeVar("T")
 
@@ -69,7 +71,7 @@ class Store:
         self._journal = Journal(self._index, log, metrics)
         self._serving = Serving(self._index, embedder, threads, progress)
         self._lock = threading.Lock()
-        self._model: ingest.Model | None = None
+        self._model: Model | None = None
 
     def __enter__(self) -> Store:
         return self
@@ -118,12 +120,12 @@ class Store:
         A file that cannot be used is skipped and named in the report. Raises NotFoundError for a target that does
         not exist, before anything is written.
         """
+        from vstore.ingest.pipeline import Labels, add_files
+
         many = [targets] if isinstance(targets, (str, Path)) else list(targets)
-        labels = ingest.Labels(
-            arguments.collection_name(collection), arguments.tag_names(tags), arguments.metadata(metadata)
-        )
+        labels = Labels(arguments.collection_name(collection), arguments.tag_names(tags), arguments.metadata(metadata))
         own_files = frozenset(self.path.with_name(self.path.name + suffix) for suffix in ("", "-wal", "-shm"))
-        return ingest.add_files(self._index, self._ingest_model, many, labels, progress or (lambda _: None), own_files)
+        return add_files(self._index, self._ingest_model, many, labels, progress or (lambda _: None), own_files)
 
     def remember(
         self,
@@ -140,6 +142,9 @@ class Store:
 
         Raises InputError for an empty text or metadata that is no JSON, NotFoundError when it is forgotten at once.
         """
+        from vstore.ingest.pipeline import add_document
+        from vstore.ingest.read import read_text
+
         if not isinstance(text, str) or not text.strip():
             raise InputError("there is nothing to remember: the text is empty")
         if not isinstance(title, str) or not isinstance(uri, (str, type(None))):
@@ -155,7 +160,7 @@ class Store:
             metadata=arguments.metadata(metadata),
             media_type=media_type,
         )
-        ingest.add_document(self._index, self._ingest_model, document)
+        add_document(self._index, self._ingest_model, document)
         return self._find(document.collection, document.uri)
 
     def forget(self, target: str | Path, *, collection: str | None = None) -> list[StoredDocument]:
@@ -332,6 +337,8 @@ class Store:
 
         After an adapter nothing is embedded anew; after an encoder, what came in since is embedded by the model before.
         """
+        from vstore.ingest import backfill
+
         model_id = backfill.switch_back(self._index, self._serving.load)
         assert model_id is not None, "there is no deadline"
         return model_id
@@ -345,17 +352,20 @@ class Store:
             raise NotFoundError(f"{uri} was remembered, and forgotten by somebody else just after; remember it again")
         return found[0]
 
-    def _ingest_model(self) -> ingest.Model:
+    def _ingest_model(self) -> Model:
         return _twice(self._open_model)
 
-    def _open_model(self) -> ingest.Model:
+    def _open_model(self) -> Model:
+        from vstore.ingest.chunk import Chunker
+        from vstore.ingest.pipeline import Model
+
         embedder = self._serving.embedder()
         with self._lock:
             if self._model is None or self._model.embedder is not embedder:
                 name = getattr(embedder, "name", type(embedder).__name__)
                 fitted = FITTED.get(embedder.fingerprint)
                 space = self._index.open_space(embedder.fingerprint, embedder.dimension, name, fitted)
-                self._model = ingest.Model(embedder, space, Chunker(embedder))
+                self._model = Model(embedder, space, Chunker(embedder))
             return self._model
 
 

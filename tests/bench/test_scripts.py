@@ -12,11 +12,14 @@ from bench.provenance import ROOT, provenance
 
 SCRIPTS = [
     "adapter",
+    "codes",
     "collections",
     "confidence",
     "fusion",
     "ingest",
     "keywords",
+    "latency",
+    "peers",
     "reference",
     "refine",
     "size",

@@ -155,6 +155,25 @@ def test_chunks_without_a_code_do_not_hide_that_others_went(index: SqliteIndex) 
     assert_those_of_the_file(index)
 
 
+@given(st.sets(st.integers(0, 39), max_size=40), st.integers(1, 40))
+@settings(max_examples=25, deadline=None)
+def test_whichever_chunks_go_are_found_without_reading_codes(
+    tmp_path_factory: pytest.TempPathFactory, forgotten: set[int], compared: int
+) -> None:
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(config, "CODES_COMPARED", compared)
+        patch.setattr(config, "EXACT_SCAN_CHUNKS", 0)
+        patch.setattr(config, "CODES_FROM_SEARCH", 1)
+        with closing(SqliteIndex(tmp_path_factory.mktemp("gone") / "memory.db")) as index:
+            write(index, 0, 40)
+            found(index)
+            for number in forgotten:
+                index.forget("default", str(number))
+            patch.setattr(Codes, "joined", lambda codes, rows: pytest.fail("codes were read") if rows else codes)
+            assert sorted(found(index)) == [number + 1 for number in range(40) if number not in forgotten]
+            assert_those_of_the_file(index)
+
+
 def test_of_the_sample_only_what_is_new_is_read(index: SqliteIndex, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(config, "BACKGROUND_SAMPLE", config.UNLIMITED)
 
