@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import os
+import random
 import subprocess
 import sys
 import threading
 import traceback
+from concurrent.futures import ThreadPoolExecutor
 from datetime import datetime, timezone
 from pathlib import Path
 
@@ -604,6 +606,44 @@ def test_threads_share_a_store(store: Store) -> None:
         thread.join()
     assert failures == []
     assert store.stats().documents == 60
+
+
+def test_what_threads_keep_in_memory_is_what_a_new_process_reads(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Codes, frequencies and scopes, while another store adds and forgets."""
+    for name, value in (("FREQUENCY_COMMON", 1), ("EXACT_SCAN_CHUNKS", 0), ("CODES_COMPARED", 5)):
+        monkeypatch.setattr(config, name, value)
+    draw, words, done = random.Random(1), [f"w{number}" for number in range(40)], threading.Event()
+    path, filters = tmp_path / "memory.db", (None, {"third": 1}, {"third": {"$lte": 1}})
+
+    def text() -> str:
+        return " ".join(draw.sample(words, 6))
+
+    def search_on(store: Store) -> int:
+        searches = 0
+        while not done.is_set():
+            assert len(store.search(text(), k=5, where=filters[searches % 3])) == 5
+            searches += 1
+        return searches
+
+    toy = ToyEmbedder(16)
+    with Store(path, toy) as store, Store(path, toy) as writer, ThreadPoolExecutor(4) as threads:
+        for number in range(30):
+            writer.remember(text(), uri=f"{number}", metadata={"third": number % 3})
+        running = [threads.submit(search_on, store) for _ in range(4)]
+        for number in range(30, 70):
+            writer.remember(text(), uri=f"{number}", metadata={"third": number % 3})
+            if number % 4 == 0:
+                writer.forget(f"{number - 20}")
+        done.set()
+        assert all(each.result() > 0 for each in running)
+        with Store(path, toy) as fresh:
+            for number in range(12):
+                query = text()
+                answers = [one.search(query, k=20, where=filters[number % 3]) for one in (store, fresh)]
+                (kept, read) = ([(hit.chunk_id, pytest.approx(hit.score)) for hit in answer] for answer in answers)
+                assert kept == read
 
 
 def test_another_process_sees_a_write_at_its_next_search(store: Store) -> None:

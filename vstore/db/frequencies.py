@@ -33,7 +33,8 @@ class ResidentFrequencies:
         ((highest,),) = run(connection, "SELECT ifnull(max(chunk_id), 0) FROM chunk_terms")
         with self._lock:
             if (chunks, highest) != self._state:
-                self._counts = _followed(connection, self._counts, self._state, chunks)
+                # A copy, because a search that began earlier may add to them meanwhile.
+                self._counts = _followed(connection, self._counts.copy(), self._state, chunks)
                 self._state = (chunks, highest)
             return self._counts
 

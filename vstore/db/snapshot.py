@@ -64,7 +64,6 @@ class SqliteSnapshot:
         self._connection = connection
         self._resident = resident
         self._samples: dict[Scope, FloatArray] = {}
-        self._ids: dict[Scope, Ids | None] = {}
         self._tokenize = tokenizer(connection)
         self.space = spaces.active(connection)
         self.chunk_count, _ = bm25.totals(connection)
@@ -77,9 +76,7 @@ class SqliteSnapshot:
 
     def _chunks_in(self, scope: Scope) -> Ids | None:
         """The ids of the chunks in scope, ascending; None for all there are."""
-        if scope not in self._ids:
-            self._ids[scope] = self._resident.scopes.read(self._connection, scope)
-        return self._ids[scope]
+        return self._resident.scopes.read(self._connection, scope)
 
     @cached_property
     def _codes(self) -> Codes | None:
