@@ -121,7 +121,7 @@ def write(
     old = _Stored.load(connection, document.collection, document.uri)
     if old.content_hash == document.content_hash:
         return "unchanged"
-    vectors_at_hand = old.vectors(connection, space) | dict(new_vectors)
+    old_vectors = old.vectors(connection, space)
     kept, added = old.match(document.title, chunks)
     # The keyword index must be told the old words, title included, so chunks go before the document changes.
     removed = old.unclaimed()
@@ -130,7 +130,7 @@ def write(
     document_id = _put_document(connection, document)
     _move_chunks(connection, document_id, kept)
     for chunk in added:
-        vector = vectors_at_hand.get(chunk.content_hash)
+        vector = new_vectors.get(chunk.content_hash, old_vectors.get(chunk.content_hash))
         if vector is None:
             raise VectorMissingError(
                 f"chunk {chunk.ordinal} of {document.uri} came without a vector, for the document was changed by "
