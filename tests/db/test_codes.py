@@ -145,10 +145,30 @@ with closing(SqliteIndex(Path(sys.argv[1]))) as index:
     assert_those_of_the_file(index)
 
 
-def test_chunks_without_a_code_do_not_hide_that_others_went(index: SqliteIndex) -> None:
-    """As while a space is being filled: then as many codes as chunks may be left, and not the same ones."""
+@pytest.mark.parametrize("first", [1, config.UNLIMITED])
+@pytest.mark.parametrize(
+    "damage",
+    ["DELETE FROM codes_g1 WHERE chunk_id IN (5, 20)", "UPDATE codes_g1 SET code = x'00' WHERE chunk_id IN (5, 20)"],
+)
+def test_codes_that_are_missing_or_damaged_lose_no_chunk(
+    index: SqliteIndex, monkeypatch: pytest.MonkeyPatch, damage: str, first: int
+) -> None:
+    monkeypatch.setattr(config, "CODES_FROM_SEARCH", first)
+    intact = found(index)
+    with index._database.write() as connection:
+        run(connection, damage)
+    with closing(SqliteIndex(index.path)) as other:
+        assert found(other) == intact
+        other.forget("default", "9")
+        write(other, 20, 23)
+        assert set(found(other)) == set(range(1, 24)) - {10}
+
+
+def test_while_a_space_is_filled_chunks_without_a_vector_do_not_hide_that_others_went(index: SqliteIndex) -> None:
+    """Then as many codes as chunks may be left, and not the same ones."""
     with index._database.write() as connection:
         run(connection, "DELETE FROM codes_g1 WHERE chunk_id = 5")
+        run(connection, "DELETE FROM vectors_g1 WHERE chunk_id = 5")
     assert len(found(index)) == 19
     index.forget("default", "9")
     assert set(range(1, 21)) - set(found(index)) == {5, 10}

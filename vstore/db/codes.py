@@ -4,7 +4,7 @@ They are loaded at the CODES_FROM_SEARCH-th search, never changed, and swapped w
 is asked in each search's own read transaction. A connection whose data version has not moved since it last knew has
 nothing to ask. Otherwise new rows are read: a chunk comes with its code, is written once, and its id never used again,
 so where there are as many chunks more as there are new rows, that is all that happened. Where it is not, some have
-gone, and are searched for by halves.
+gone, and are searched for by halves. Codes that are missing or damaged are made of the vectors.
 """
 
 from __future__ import annotations
@@ -47,6 +47,16 @@ def sampled(ids: Ids) -> Ids:
 def sampled_below(count: int) -> int:
     """The bound for scattered ids, which are below 2 ** 32, that leaves about BACKGROUND_SAMPLE of so many."""
     return round(min(1.0, config.BACKGROUND_SAMPLE / max(1, count)) * 2**32)
+
+
+def sign_code(vector: FloatArray) -> bytes:
+    """One bit a dimension, set where the component is positive, padded to whole bytes."""
+    return np.packbits(np.asarray(vector) > 0, bitorder="little").tobytes()
+
+
+def code_bytes(space: Space) -> int:
+    """Bytes of a code."""
+    return -(-space.dimension // 8)
 
 
 @dataclass(eq=False)
@@ -151,14 +161,23 @@ def _current(connection: apsw.Connection, codes: Codes, chunks: int) -> Codes | 
             codes = codes.without(_gone(connection, table, codes.ids))
         if len(codes.ids) == chunks:
             return codes
-    present = np.fromiter((row[0] for row in run(connection, f"SELECT chunk_id FROM {table}")), dtype=np.int64)
+    present = np.fromiter((row[0] for row in run(connection, "SELECT id FROM chunks")), dtype=np.int64)
     codes = codes.without(np.setdiff1d(codes.ids, present, assume_unique=True))
     missing = np.setdiff1d(present, codes.ids, assume_unique=True)
-    sql = f"SELECT chunk_id, code FROM {table} WHERE chunk_id IN (SELECT value FROM json_each(?))"
     for start in range(0, len(missing), config.CODES_AT_ONCE):
-        some = json.dumps(missing[start : start + config.CODES_AT_ONCE].tolist())
-        codes = codes.joined(run(connection, sql, (some,)))
+        codes = codes.joined(_made(connection, codes.space, missing[start : start + config.CODES_AT_ONCE]))
     return replace(codes, complete=len(codes.ids) == chunks)
+
+
+def _made(connection: apsw.Connection, space: Space, ids: Ids) -> list[tuple[int, bytes]]:
+    """The codes of these chunks: those of the table, or, where these are missing or damaged, of the vectors."""
+    sql = (
+        "SELECT v.chunk_id, c.code, CASE length(c.code) WHEN ?1 THEN NULL ELSE v.vector END "
+        f"FROM vectors_g{space.number} AS v LEFT JOIN codes_g{space.number} AS c ON c.chunk_id = v.chunk_id "
+        "WHERE v.chunk_id IN (SELECT value FROM json_each(?2))"
+    )
+    rows = run(connection, sql, (code_bytes(space), json.dumps(ids.tolist())))
+    return [(id_, code if vector is None else sign_code(np.frombuffer(vector, "<f4"))) for id_, code, vector in rows]
 
 
 def _gone(connection: apsw.Connection, table: str, ids: Ids) -> Ids:
@@ -178,10 +197,12 @@ def _gone(connection: apsw.Connection, table: str, ids: Ids) -> Ids:
 
 
 def _appended(connection: apsw.Connection, codes: Codes, table: str) -> Codes:
-    """With the rows that came after them."""
+    """With the rows that came after them, but damaged ones."""
     sql = f"SELECT chunk_id, code FROM {table} WHERE chunk_id > ? ORDER BY chunk_id LIMIT {config.CODES_AT_ONCE}"
-    while rows := run(connection, sql, (int(codes.ids[-1]) if len(codes.ids) else 0,)):
-        codes = codes.joined(rows)
+    last = int(codes.ids[-1]) if len(codes.ids) else 0
+    while rows := run(connection, sql, (last,)):
+        codes = codes.joined([row for row in rows if len(row[1]) == code_bytes(codes.space)])
+        last = rows[-1][0]
     return codes
 
 

@@ -15,7 +15,8 @@ import apsw
 import numpy as np
 
 from vstore import config
-from vstore.db.codes import SCATTERED, Codes, sampled, sampled_below
+from vstore.db import bm25
+from vstore.db.codes import SCATTERED, Codes, code_bytes, sampled, sampled_below, sign_code
 from vstore.db.connection import run
 from vstore.db.scope import Ids, Sql
 from vstore.errors import InputError
@@ -94,11 +95,6 @@ def to_blob(vector: FloatArray, dimension: int) -> bytes:
     return array.tobytes()
 
 
-def sign_code(vector: FloatArray) -> bytes:
-    """One bit a dimension, set where the component is positive, padded to whole bytes."""
-    return np.packbits(np.asarray(vector) > 0, bitorder="little").tobytes()
-
-
 def rank(
     connection: apsw.Connection,
     space: Space,
@@ -112,8 +108,7 @@ def rank(
     """The `limit` chunks in scope (None: all) with the highest cosine to `vector`.
 
     Exact if asked for, and up to EXACT_SCAN_CHUNKS chunks in scope. Above, the vectors with the closest sign codes are
-    compared exactly.
-    `codes` are those of all chunks, if they are in memory; the ranking is the same without them.
+    compared exactly. `codes` are those of all chunks, if they are in memory; the ranking is the same without them.
     """
     nearest = None if exact else max(config.CODE_CANDIDATES, config.CODE_OVERSAMPLING * limit)
     chosen, values = _compared(connection, space, vector, scope, nearest, codes)
@@ -134,18 +129,17 @@ def _compared(
     codes: Codes | None,
 ) -> Sql:
     """What follows `... AS v`, the table of vectors, to leave those to compare: the `nearest` by codes (None: all)."""
-    known = scope if codes is None or scope is not None else codes.ids
-    few = (_count(connection, space) if known is None else len(known)) <= config.EXACT_SCAN_CHUNKS
+    chunks, _ = bm25.totals(connection)
+    few = (chunks if scope is None else len(scope)) <= config.EXACT_SCAN_CHUNKS
     if codes is not None and nearest is not None and not few:
         return _among(codes.closest(sign_code(vector), nearest, scope))
-    chunks, values = _among(scope) if scope is not None else ("WHERE 1", ())
-    if nearest is None or few:
-        return chunks, values
-    closest = (
-        f"SELECT v.chunk_id FROM codes_g{space.number} AS v {chunks} "
-        "ORDER BY vec_distance_hamming(vec_bit(v.code), vec_bit(?)), v.chunk_id LIMIT ?"
-    )
-    return f"WHERE v.chunk_id IN ({closest})", (*values, sign_code(vector), nearest)
+    in_scope, values = _among(scope) if scope is not None else ("WHERE 1", ())
+    if nearest is None or few or _count(connection, space) != chunks:  # codes are missing
+        return in_scope, values
+    # A code that was damaged counts as the nearest, so that its vector is compared.
+    distance = "CASE length(v.code) WHEN ? THEN vec_distance_hamming(vec_bit(v.code), vec_bit(?)) ELSE -1 END"
+    closest = f"SELECT v.chunk_id FROM codes_g{space.number} AS v {in_scope} ORDER BY {distance}, v.chunk_id LIMIT ?"
+    return f"WHERE v.chunk_id IN ({closest})", (*values, code_bytes(space), sign_code(vector), nearest)
 
 
 def _among(chunk_ids: Ids) -> Sql:
