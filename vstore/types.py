@@ -34,7 +34,10 @@ DEFAULT_COLLECTION = "default"
 
 
 class Embedder(Protocol):
-    """Turns text into unit vectors. Anything with these members will do."""
+    """Turns text into unit vectors. Anything with these members will do.
+
+    They are called from several threads: ingest embeds in one of its own.
+    """
 
     @property
     def dimension(self) -> int:
