@@ -210,7 +210,7 @@ def test_a_file_that_cannot_be_written_is_named(file: Path) -> None:
 def test_all_settings_can_be_shown_with_value_source_and_meaning(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("VSTORE_THREADS", "2")
     shown = settings.load().to_dict()
-    assert list(shown) == ["db", "model", "collection", "threads", "models", "log", "metrics", "slow_ms"]
+    assert list(shown) == ["db", "model", "collection", "threads", "models", "log", "metrics", "codes_mb", "slow_ms"]
     assert shown["threads"] == {
         "value": 2,
         "source": "VSTORE_THREADS",

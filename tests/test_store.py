@@ -450,6 +450,25 @@ def test_every_score_is_the_sum_of_its_reasons(store: Store, folder: Path) -> No
                 assert hit.score == pytest.approx(sum(part.points for part in hit.why), abs=1e-12)
 
 
+def test_codes_that_may_not_be_in_memory_are_read_from_the_file_and_a_remark_says_so(
+    store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("VSTORE_CODES_MB", "0")
+    for number in range(6):
+        store.remember(f"red {number}")
+    for _ in range(4):
+        assert store.search("red 3").remarks == ()  # so few that their codes are not needed
+    monkeypatch.setattr(config, "EXACT_SCAN_CHUNKS", 5)
+    store.remember("red 6")
+    results = store.search("red 3")
+    assert results[0].text == "red 3"
+    assert results.remarks == (
+        "codes of 7 vectors take 0.0 MiB of memory, and the setting codes_mb allows 0; they are read from the file, "
+        "which takes longer",
+    )
+    assert store.search("red 3", mode="lexical").remarks == ()
+
+
 def test_an_exact_search_finds_what_short_cuts_miss(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(config, "EXACT_SCAN_CHUNKS", 0)
     monkeypatch.setattr(config, "CODE_CANDIDATES", 1)

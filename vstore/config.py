@@ -109,7 +109,9 @@ FREQUENCY_COMMON: Final = 1_000  # chunks with a word, from which on their numbe
 FREQUENCIES_FOLLOWED: Final = 1_000  # new chunks, at most, that are added to such numbers; more are counted anew
 SCOPES_BYTES: Final = 2**24  # bytes of the chunk ids of scopes kept for each thread; 8 a chunk, the last scope always
 CODES_COMPARED: Final = 2_000  # ids read to see which of them have gone, 0.3 ms; more are counted by halves first
-CODES_BYTES: Final = 2**28  # bytes of codes kept in memory; 56 a chunk for 384 dimensions, so 4.8 million chunks
+CODES_MB: Final = (
+    256  # MiB of codes kept in memory unless set otherwise; for 384 dimensions those of 4.8 million chunks
+)
 POOL_DEPTH: Final = 100  # candidates each leg offers to fusion, or k if larger; deeper lists changed nothing
 RRF_K: Final = 60  # ranks; the constant of Cormack, Clarke and Buettcher (SIGIR 2009)
 CALIBRATED_LEXICAL: Final = 2.5  # log-ranks for a unit of BM25 / sqrt(IDF); fitted on eight collections it is 2 to 3

@@ -14,7 +14,7 @@ from typing import Any
 
 import platformdirs
 
-from vstore.config import SLOW_SEARCH_MS
+from vstore.config import CODES_MB, SLOW_SEARCH_MS
 from vstore.errors import ConfigError, InputError
 from vstore.paths import expanded
 from vstore.types import DEFAULT_COLLECTION
@@ -45,6 +45,7 @@ KEYS = (
     Key("models", "VSTORE_MODELS", "folder where downloaded models are kept"),
     Key("log", "VSTORE_LOG", "whether queries are kept in the store, on or off", bool),
     Key("metrics", "VSTORE_METRICS", "whether searches are counted and timed in the store, on or off", bool),
+    Key("codes_mb", "VSTORE_CODES_MB", "MiB of memory for the codes of vectors; 0 to read them from the file", int),
     Key("slow_ms", "VSTORE_SLOW_MS", "milliseconds after which a search is kept as slow; 0 for never", int),
 )
 
@@ -68,6 +69,7 @@ def defaults() -> dict[str, Any]:
         "models": str(Path(platformdirs.user_cache_dir("vstore")) / "models"),
         "log": True,
         "metrics": True,
+        "codes_mb": CODES_MB,
         "slow_ms": SLOW_SEARCH_MS,
     }
 
@@ -83,6 +85,7 @@ class Settings:
     models: Path
     log: bool
     metrics: bool
+    codes_mb: int
     slow_ms: int
     sources: Mapping[str, str]
 
@@ -118,6 +121,7 @@ def load(db: str | None = None) -> Settings:
         models=_path(sources["models"], values["models"]),
         log=values["log"],
         metrics=values["metrics"],
+        codes_mb=values["codes_mb"],
         slow_ms=values["slow_ms"],
         sources=sources,
     )

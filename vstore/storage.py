@@ -45,6 +45,10 @@ class Snapshot(Protocol):
     def adapter(self) -> Adapter | None:
         """The adapter that query vectors go through, None for none. Raises ModelDamagedError."""
 
+    @property
+    def remarks(self) -> tuple[str, ...]:
+        """Why dense searches take longer than they would have to, if they do."""
+
     def serving(
         self, adapter: Adapter | None, calibration: Calibration | None = None, space: Space | None = None
     ) -> Snapshot:

@@ -258,7 +258,7 @@ def test_codes_that_would_take_too_much_memory_stay_in_the_table(
     index: SqliteIndex, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     expected = found(index)
-    monkeypatch.setattr(config, "CODES_BYTES", 8 * 3 * 20)  # 20 chunks with an id and two words each
+    monkeypatch.setattr(codes, "_too_many", lambda _, chunks: "too many" if chunks > 20 else None)
     write(index, 20, 21)
     index.forget("default", "20")
     assert found(index) == expected
@@ -266,7 +266,7 @@ def test_codes_that_would_take_too_much_memory_stay_in_the_table(
     write(index, 20, 21)
     assert len(found(index)) == 21
     assert index._resident.codes._codes is None
-    monkeypatch.setattr(codes, "_current", lambda *_: pytest.fail("counted again, though nobody wrote"))
+    monkeypatch.setattr(codes, "_too_many", lambda *_: pytest.fail("asked again, though nobody wrote"))
     assert len(found(index)) == 21
 
 

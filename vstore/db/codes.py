@@ -21,9 +21,10 @@ import apsw
 import numpy as np
 from numpy.typing import NDArray
 
-from vstore import config
+from vstore import config, settings
 from vstore.db.connection import run
 from vstore.db.scope import Ids
+from vstore.errors import ConfigError
 
 if TYPE_CHECKING:
     from vstore.types import FloatArray, Space
@@ -120,6 +121,7 @@ class ResidentCodes:
         self._lock = threading.Lock()
         self._searches = 0
         self._codes: Codes | None = None
+        self.remark: str | None = None  # why they are not kept, when there are too many
         self._versions: WeakKeyDictionary[apsw.Connection, int] = WeakKeyDictionary()  # at which it has those codes
 
     def read(self, connection: apsw.Connection, space: Space, chunks: int) -> Codes | None:
@@ -137,7 +139,8 @@ class ResidentCodes:
                 codes, known = None, False
             if known:  # also that they are too many
                 return codes
-            codes = _current(connection, codes or _empty(space), chunks)
+            self.remark = _too_many(space, chunks)
+            codes = None if self.remark else _current(connection, codes or _empty(space), chunks)
             if codes is not self._codes:
                 self._codes = codes
                 self._versions.clear()
@@ -150,10 +153,23 @@ def _empty(space: Space) -> Codes:
     return Codes(space, np.empty(0, dtype=np.int64), np.empty((words, 0), dtype=_WORD))
 
 
-def _current(connection: apsw.Connection, codes: Codes, chunks: int) -> Codes | None:
-    """The codes of the table, of which these were there before; None when they would take too much memory."""
-    if 8 * chunks * (1 + len(codes.words)) > config.CODES_BYTES:
+def _too_many(space: Space, chunks: int) -> str | None:
+    """Why the codes of so many chunks are not kept in memory; None when they are, or are not needed."""
+    try:
+        allowed = settings.load().codes_mb
+    except ConfigError:  # whatever else needs the settings reports it
+        allowed = config.CODES_MB
+    needed = chunks * (8 + len(_empty(space).words) * _WORD.itemsize) / 2**20
+    if needed <= allowed or chunks <= config.EXACT_SCAN_CHUNKS:
         return None
+    return (
+        f"codes of {chunks:,} vectors take {needed:,.1f} MiB of memory, and the setting codes_mb allows {allowed}; "
+        "they are read from the file, which takes longer"
+    )
+
+
+def _current(connection: apsw.Connection, codes: Codes, chunks: int) -> Codes:
+    """The codes of the table, of which these were there before."""
     table = f"codes_g{codes.space.number}"
     was_complete, codes = codes.complete, _appended(connection, codes, table)
     if was_complete:

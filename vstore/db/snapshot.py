@@ -74,6 +74,12 @@ class SqliteSnapshot:
         """See `Snapshot.adapter`."""
         return self._resident.adapters.read(self._connection)
 
+    @property
+    def remarks(self) -> tuple[str, ...]:
+        """See `Snapshot.remarks`."""
+        remark = self._resident.codes.remark
+        return (remark,) if remark else ()
+
     def _chunks_in(self, scope: Scope) -> Ids | None:
         """The ids of the chunks in scope, ascending; None for all there are."""
         return self._resident.scopes.read(self._connection, scope)

@@ -155,7 +155,7 @@ def find(snapshot: Snapshot, query: Query, mode: Mode, question: Question | None
     if query.stages:
         with _timed(timings, "stages"):
             candidates = _staged(snapshot, candidates, query.stages)
-    return Found(evidence, candidates, remarks)
+    return Found(evidence, candidates, remarks + (snapshot.remarks if question else ()))
 
 
 def served(snapshot: Snapshot, question: Question | None) -> Question | None:
