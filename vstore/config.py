@@ -65,7 +65,7 @@ MAX_TOKENIZER_BYTES: Final = 64 * 2**20  # bytes; the largest tokenizers in use 
 MAX_WEIGHTS_BYTES: Final = 4 * 2**30  # bytes; the largest BERT has 1.4 GB in float32
 
 STEM_IDS: Final = 2**15  # stems whose ids are remembered, about 5 MB: nearly all that a text has, and half of its cost
-WRITE_HOLD_S: Final = 0.05  # seconds of one transaction of an ingest before it commits; other writers wait as long
+WRITE_HOLD_S: Final = 0.03  # seconds of one transaction of an ingest before it commits; a longer one writes no faster
 EMBED_AHEAD: Final = 2  # parts embedded before they are asked for: enough for writing to wait for nothing
 READ_AHEAD: Final = 64  # documents read and cut before the embedder asks for them; more only costs memory
 
