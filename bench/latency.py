@@ -193,10 +193,10 @@ def main(arguments: list[str] | None = None) -> None:
 
 def plot(rows: Sequence[dict[str, Any]], path: Path) -> None:
     """Median milliseconds against the size of the store, both logarithmic, as an SVG file."""
-    import matplotlib  # type: ignore[import-not-found, unused-ignore]  # only the extra `bench` has it
+    import matplotlib
 
     matplotlib.use("svg")
-    from matplotlib import pyplot  # type: ignore[import-not-found, unused-ignore]
+    from matplotlib import pyplot
 
     matplotlib.rcParams["svg.hashsalt"] = "vstore"  # the same figures make the same file
     figure, axes = pyplot.subplots(figsize=(8, 4.5), layout="constrained")

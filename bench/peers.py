@@ -24,7 +24,7 @@ import re
 import shutil
 import tempfile
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from importlib.metadata import PackageNotFoundError, distribution
 from pathlib import Path
@@ -157,8 +157,8 @@ class Lance:
     def build(self, folder: Path, passages: Passages, vectors: FloatArray) -> None:
         """A table with a full-text index; vectors are scanned, which is its default."""
         os.environ.setdefault("LANCEDB_LOG", "error")  # or it warns of its own defaults at every search
-        import lancedb  # type: ignore[import-not-found, unused-ignore]
-        import pyarrow  # type: ignore[import-not-found, unused-ignore]
+        import lancedb
+        import pyarrow
 
         flat = pyarrow.FixedSizeListArray.from_arrays(pyarrow.array(vectors.ravel()), vectors.shape[1])
         table = pyarrow.table({"id": list(range(len(passages))), "text": lines(passages), "vector": flat})
@@ -181,7 +181,7 @@ class Chroma:
 
     def build(self, folder: Path, passages: Passages, vectors: FloatArray) -> None:
         """A collection with cosine distance."""
-        import chromadb  # type: ignore[import-not-found, unused-ignore]
+        import chromadb
 
         client = chromadb.PersistentClient(str(folder), chromadb.Settings(anonymized_telemetry=False))
         self._collection = client.create_collection("chunks", metadata={"hnsw:space": "cosine"})
@@ -206,7 +206,7 @@ class Bm25s:
 
     def build(self, folder: Path, passages: Passages, vectors: FloatArray) -> None:
         """With its English stop words; saved, so that its size is known."""
-        import bm25s  # type: ignore[import-not-found, unused-ignore]
+        import bm25s
 
         self._module = bm25s
         self._index = bm25s.BM25()
@@ -361,15 +361,20 @@ def main(arguments: list[str] | None = None) -> None:
     parser.add_argument("--out", type=Path, help="JSON file for the figures")
     options = parser.parse_args(arguments)
     embedder = CachedEmbedder(load(settings.DEFAULT_MODEL), options.cache)
-    make: Callable[[], list[Peer]] = lambda: installed(embedder)  # noqa: E731  # anew for each store
     rows: list[dict[str, Any]] = []
     if options.chunks:
-        rows = latency(make(), embedder, find_collections(options.data, options.names), options.chunks, options.queries)
+        rows = latency(
+            installed(embedder),
+            embedder,
+            find_collections(options.data, options.names),
+            options.chunks,
+            options.queries,
+        )
         show(rows)
     better: list[dict[str, Any]] = []
     for folder in find_collections(options.data, options.quality) if options.quality else ():
         with opened(folder, embedder) as bench:
-            better += quality(make(), bench)
+            better += quality(installed(embedder), bench)
     if better:
         show(better)
     if options.out:

@@ -166,6 +166,21 @@ def test_what_others_took_away_while_the_rest_was_embedded_is_embedded_again(tmp
         assert {result.text.split()[0] for result in store.search("alpha gamma something")} == {"alpha", "gamma"}
 
 
+def test_an_ingest_that_fails_leaves_no_thread_behind(tmp_path: Path) -> None:
+    """Whoever keeps the exception keeps the frames of both threads' work with it."""
+
+    class Broken(ToyEmbedder):
+        def embed_documents(self, texts: list[str]) -> np.ndarray:
+            raise RuntimeError("out of order")
+
+    for number in range(100):
+        (tmp_path / f"{number}.txt").write_text(f"text {number}")
+    with Store(tmp_path / "memory.db", Broken()) as store, pytest.raises(RuntimeError, match="out of order") as kept:
+        store.add(tmp_path)
+    assert kept.value.__traceback__ is not None
+    assert not [thread for thread in threading.enumerate() if thread.name.startswith("vstore-ahead")]
+
+
 def test_one_bad_file_does_not_stop_the_others(store: Store, folder: Path) -> None:
     (folder / "photo.bin").write_bytes(b"\x00\x01\x02" * 100)
     (folder / "empty.txt").write_bytes(b"")

@@ -64,8 +64,8 @@ def test_no_question_is_asked_twice(tmp_path: Path) -> None:
 
 def test_peers_find_the_text_that_was_asked_for() -> None:
     texts = ["the red fox", "a green frog", "some blue fish"]
-    peers: list[Peer] = [Vstore(TOY), Plain()]  # type: ignore[arg-type]
-    assert [peer.name for peer in installed(TOY)[:2]] == [peer.name for peer in peers]  # type: ignore[arg-type]
+    peers: list[Peer] = [Vstore(TOY), Plain()]
+    assert [peer.name for peer in installed(TOY)[:2]] == [peer.name for peer in peers]
     with built(peers, [("", text) for text in texts], TOY.embed_documents(texts)) as costs:
         for row, text in enumerate(texts):
             assert [peer.search(text, TOY.embed_queries([text])[0])[0] for peer in peers] == [row, row]

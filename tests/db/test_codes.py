@@ -16,12 +16,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from vstore import config
-from vstore.db import codes
-from vstore.db.codes import Codes
+from vstore.db.codes import Codes, ResidentCodes, sign_code
 from vstore.db.connection import run
 from vstore.db.index import SqliteIndex
 from vstore.db.snapshot import Resident
-from vstore.db.vectors import sign_code
 from vstore.filters import parse
 from vstore.types import Scope, Space
 
@@ -258,7 +256,7 @@ def test_codes_that_would_take_too_much_memory_stay_in_the_table(
     index: SqliteIndex, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     expected = found(index)
-    monkeypatch.setattr(codes, "_too_many", lambda _, chunks: "too many" if chunks > 20 else None)
+    monkeypatch.setattr(ResidentCodes, "_too_many", lambda *asked: "too many" if asked[-1] > 20 else None)
     write(index, 20, 21)
     index.forget("default", "20")
     assert found(index) == expected
@@ -266,7 +264,7 @@ def test_codes_that_would_take_too_much_memory_stay_in_the_table(
     write(index, 20, 21)
     assert len(found(index)) == 21
     assert index._resident.codes._codes is None
-    monkeypatch.setattr(codes, "_too_many", lambda *_: pytest.fail("asked again, though nobody wrote"))
+    monkeypatch.setattr(ResidentCodes, "_too_many", lambda *_: pytest.fail("asked again, though nobody wrote"))
     assert len(found(index)) == 21
 
 

@@ -26,10 +26,8 @@ EXACT_TOKENIZER = ("unicode61", ["remove_diacritics", "2", "categories", "L* N* 
 # Han with its extensions and compatibility forms, Hiragana, Katakana, Hangul syllables
 _CJK = "\u3005-\u3007\u3040-\u30ff\u3400-\u4dbf\u4e00-\u9fff\uac00-\ud7af\uf900-\ufaff\U00020000-\U0003ffff"
 _CJK_RUN = re.compile(f"[{_CJK}]+")
-_CAMEL_WORD = re.compile(  # maxOpen, HTTPServer; between underscores, too: _maxOpen
-    r"(?<![^\W_])[^\W_]*(?:[a-z][A-Z]|[A-Z]{2}[a-z]{2})[^\W_]*"
-)
-_CAMEL = re.compile("[a-z][A-Z]|[A-Z]{2}[a-z]{2}")  # what every such word has; most texts have none
+_CAMEL = re.compile("[a-z][A-Z]|[A-Z]{2}[a-z]{2}")  # maxOpen, HTTPServer; looked for first, for most texts have none
+_CAMEL_WORD = re.compile(rf"(?<![^\W_])[^\W_]*(?:{_CAMEL.pattern})[^\W_]*")  # between underscores, too: _maxOpen
 _CAMEL_PART = re.compile(r"[A-Z]{2,}s(?![a-z])|[A-Z]+(?![a-z])|[A-Z]?[a-z]+|[0-9]+")  # the first: URLs, IDs
 _SIGNS = re.compile(r"[+#]+")
 

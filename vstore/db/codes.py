@@ -139,7 +139,7 @@ class ResidentCodes:
                 codes, known = None, False
             if known:  # also that they are too many
                 return codes
-            self.remark = _too_many(space, chunks)
+            self.remark = self._too_many(space, chunks)
             codes = None if self.remark else _current(connection, codes or _empty(space), chunks)
             if codes is not self._codes:
                 self._codes = codes
@@ -147,25 +147,30 @@ class ResidentCodes:
             self._versions[connection] = version
             return codes
 
+    def _too_many(self, space: Space, chunks: int) -> str | None:
+        """Why the codes of so many chunks are not kept in memory; None when they are, or are not needed."""
+        if chunks <= config.EXACT_SCAN_CHUNKS:
+            return None
+        needed = chunks * (8 + len(_empty(space).words) * _WORD.itemsize) / 2**20
+        if needed <= self._allowed:
+            return None
+        return (
+            f"codes of {chunks:,} vectors take {needed:,.1f} MiB of memory, and the setting codes_mb allows "
+            f"{self._allowed}; they are read from the file, which takes longer"
+        )
+
+    @cached_property
+    def _allowed(self) -> int:
+        """MiB, as set when a process first needs to know."""
+        try:
+            return settings.load().codes_mb
+        except ConfigError:  # whatever else needs the settings reports it
+            return config.CODES_MB
+
 
 def _empty(space: Space) -> Codes:
     words = -(-space.dimension // (8 * _WORD.itemsize))
     return Codes(space, np.empty(0, dtype=np.int64), np.empty((words, 0), dtype=_WORD))
-
-
-def _too_many(space: Space, chunks: int) -> str | None:
-    """Why the codes of so many chunks are not kept in memory; None when they are, or are not needed."""
-    try:
-        allowed = settings.load().codes_mb
-    except ConfigError:  # whatever else needs the settings reports it
-        allowed = config.CODES_MB
-    needed = chunks * (8 + len(_empty(space).words) * _WORD.itemsize) / 2**20
-    if needed <= allowed or chunks <= config.EXACT_SCAN_CHUNKS:
-        return None
-    return (
-        f"codes of {chunks:,} vectors take {needed:,.1f} MiB of memory, and the setting codes_mb allows {allowed}; "
-        "they are read from the file, which takes longer"
-    )
 
 
 def _current(connection: apsw.Connection, codes: Codes, chunks: int) -> Codes:

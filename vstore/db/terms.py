@@ -63,9 +63,9 @@ def holders(stem_ids: Sequence[int], rows: Sequence[tuple[bytes, bytes]]) -> Cou
         ids, _, ends = joined(blobs)
         hits = np.flatnonzero(np.isin(ids, wanted))
         chunks = np.searchsorted(ends, hits, side="right")
-        pairs.append(np.stack([chunks, ids[hits].astype(np.int64)]))
-    both = np.unique(np.concatenate(pairs, axis=1), axis=1) if pairs else np.empty((2, 0), dtype=np.int64)
-    return Counter(both[1].tolist())
+        pairs.append(chunks << 32 | ids[hits])
+    once = np.unique(np.concatenate(pairs)) if pairs else np.empty(0, dtype=np.int64)
+    return Counter((once & 0xFFFFFFFF).tolist())
 
 
 def put(

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import closing
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -95,9 +96,12 @@ def add_files(
     tally = Tally()
     documents = _read(index, _files(targets, own_files, tally), labels, tally)
     progress(tally.progress())
-    with index.bulk():
-        windows = _windows(ahead(_cut(index, documents, model, tally), config.READ_AHEAD))
-        for step in ahead(_embedded(index, model, windows), config.EMBED_AHEAD):
+    with (
+        index.bulk(),
+        closing(ahead(_cut(index, documents, model, tally), config.READ_AHEAD)) as cuts,
+        closing(ahead(_embedded(index, model, _windows(cuts)), config.EMBED_AHEAD)) as steps,
+    ):
+        for step in steps:
             _follow(index, model, step, tally, progress)
     tally.bytes_passed = tally.bytes_total
     progress(tally.progress())
