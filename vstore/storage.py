@@ -118,8 +118,8 @@ class Snapshot(Protocol):
         Judgements of chunks that are gone count for their documents, the best where there are several.
         """
 
-    def documents(self, scope: Scope, limit: int) -> list[StoredDocument]:
-        """Documents in scope, the most recently changed first."""
+    def documents(self, scope: Scope, limit: int, *, expired: bool = False) -> list[StoredDocument]:
+        """Documents in scope, the most recently changed first; with `expired` also those that have."""
 
     def text(self, document_id: int) -> str | None:
         """The whole text of a document, or None when there is no such document."""
@@ -155,7 +155,7 @@ class Index(Protocol):
         """The space of a model, with the calibration in force when it serves. Raises NotFoundError."""
 
     def content_hash(self, collection: str, uri: str) -> str | None:
-        """The hash a document was last written with, or None when there is no such document."""
+        """The hash a document was last written with, or None when there is no such document or it has expired."""
 
     def embedded_chunks(self, names: Sequence[tuple[str, str]]) -> list[frozenset[str]]:
         """Hashes of chunks that have a vector in the active space and need not be embedded again.

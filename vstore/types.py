@@ -134,7 +134,9 @@ class Document:
     """One thing to remember, read and decoded but not yet cut.
 
     `content_hash` covers all that decides what is stored (text, title, metadata, tags), so equal hashes mean
-    that there is nothing to do. `modified_at` is the source's own time, when it has one.
+    that there is nothing to do. `modified_at` is the source's own time, when it has one; `created_at` when the store
+    first saw it (None: now, or what an earlier version has). From `expires_at` on it is found no longer, unless it is
+    `pinned`.
     """
 
     uri: str
@@ -147,6 +149,9 @@ class Document:
     tags: tuple[str, ...] = ()
     sections: tuple[Section, ...] = ()
     modified_at: datetime | None = None
+    created_at: datetime | None = None
+    expires_at: datetime | None = None
+    pinned: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -183,6 +188,8 @@ class StoredDocument:
     tags: tuple[str, ...]
     created_at: datetime
     updated_at: datetime
+    expires_at: datetime | None = None
+    pinned: bool = False
 
     def to_dict(self) -> dict[str, Any]:
         """Plain types only, ready for `json.dumps`."""
@@ -195,6 +202,8 @@ class StoredDocument:
             "tags": list(self.tags),
             "created_at": self.created_at.isoformat(),
             "updated_at": self.updated_at.isoformat(),
+            "expires_at": self.expires_at.isoformat() if self.expires_at else None,
+            "pinned": self.pinned,
         }
 
 
@@ -252,7 +261,10 @@ class Candidate:
 
 @dataclass(frozen=True, slots=True)
 class Statistics:
-    """How much is in a store. `collections` maps names to numbers of documents; `adapter` is the active one's id."""
+    """How much is in a store. `collections` maps names to numbers of documents; `adapter` is the active one's id.
+
+    `expired` documents are in the file, and counted, until the store is compacted.
+    """
 
     documents: int
     chunks: int
@@ -262,6 +274,7 @@ class Statistics:
     schema: int
     sqlite: str
     adapter: int | None = None
+    expired: int = 0
 
 
 # --- search -----------------------------------------------------------------------------------------------------------

@@ -14,6 +14,7 @@ from vstore.db import feedback, terms, vectors
 from vstore.db.analysis import extra_text
 from vstore.db.clock import from_datetime, now, to_datetime
 from vstore.db.connection import run
+from vstore.db.expiry import LIVE
 from vstore.db.scope import compile_scope
 from vstore.errors import InputError, VectorMissingError
 from vstore.types import Chunk, Document, Scope, Space, StoredChunk, StoredDocument, WriteOutcome
@@ -23,7 +24,7 @@ if TYPE_CHECKING:
 
 COLUMNS = (
     "d.id, (SELECT name FROM collections WHERE id = d.collection_id), "
-    "d.uri, d.title, d.media_type, d.metadata, d.tags, d.created_at, d.updated_at"
+    "d.uri, d.title, d.media_type, d.metadata, d.tags, d.created_at, d.updated_at, d.expires_at, d.pinned"
 )
 ONE_DOCUMENT = "d.uri = ? AND d.collection_id = (SELECT id FROM collections WHERE name = ?)"
 
@@ -33,7 +34,8 @@ ONE_DOCUMENT = "d.uri = ? AND d.collection_id = (SELECT id FROM collections WHER
 
 def content_hash(connection: apsw.Connection, collection: str, uri: str) -> str | None:
     """See `Index.content_hash`."""
-    rows = run(connection, f"SELECT d.content_hash FROM documents AS d WHERE {ONE_DOCUMENT}", (uri, collection))
+    sql = f"SELECT d.content_hash FROM documents AS d WHERE {ONE_DOCUMENT} AND {LIVE}"
+    rows = run(connection, sql, (uri, collection, now()))
     return str(rows[0][0]) if rows else None
 
 
@@ -46,9 +48,9 @@ def embedded_chunks(connection: apsw.Connection, space: Space, collection: str, 
     return frozenset(str(row[0]) for row in run(connection, sql, (uri, collection)))
 
 
-def find(connection: apsw.Connection, scope: Scope, limit: int) -> list[StoredDocument]:
+def find(connection: apsw.Connection, scope: Scope, limit: int, past: int | None = None) -> list[StoredDocument]:
     """See `Snapshot.documents`."""
-    condition, values = compile_scope(scope) or ("1", ())
+    condition, values = compile_scope(scope, past) or ("1", ())
     sql = f"SELECT {COLUMNS} FROM documents AS d WHERE {condition} ORDER BY d.updated_at DESC, d.id LIMIT ?"
     return [_document(*row) for row in run(connection, sql, (*values, limit))]
 
@@ -61,9 +63,17 @@ def text(connection: apsw.Connection, document_id: int) -> str | None:
     return zlib.decompress(rows[0][0]).decode("utf-8")
 
 
-def chunks(connection: apsw.Connection, chunk_ids: Sequence[int]) -> dict[int, StoredChunk]:
+def chunks(connection: apsw.Connection, chunk_ids: Sequence[int], past: int | None = None) -> dict[int, StoredChunk]:
     """See `Snapshot.chunks`."""
-    return _chunks(connection, "chunks AS c WHERE c.id IN (SELECT value FROM json_each(?))", chunk_ids)
+    found = _chunks(connection, "chunks AS c WHERE c.id IN (SELECT value FROM json_each(?))", chunk_ids)
+    if past is None:
+        return found
+    return {chunk_id: chunk for chunk_id, chunk in found.items() if not _has_expired(chunk.document, past)}
+
+
+def _has_expired(document: StoredDocument, past: int) -> bool:
+    expires = document.expires_at
+    return expires is not None and from_datetime(expires) <= past and not document.pinned
 
 
 def chunk_ids(connection: apsw.Connection, document_id: int) -> tuple[int, ...]:
@@ -92,7 +102,7 @@ def _chunks(connection: apsw.Connection, source: str, chunk_ids: Sequence[int], 
 
 
 def _document(*row: Any) -> StoredDocument:
-    id_, collection, uri, title, media_type, metadata, tags, created, updated = row
+    id_, collection, uri, title, media_type, metadata, tags, created, updated, expires, pinned = row
     return StoredDocument(
         id=id_,
         collection=collection,
@@ -103,6 +113,8 @@ def _document(*row: Any) -> StoredDocument:
         tags=tuple(json.loads(tags)),
         created_at=to_datetime(created),
         updated_at=to_datetime(updated),
+        expires_at=None if expires is None else to_datetime(expires),
+        pinned=bool(pinned),
     )
 
 
@@ -166,8 +178,10 @@ class _Stored:
 
     @classmethod
     def load(cls, connection: apsw.Connection, collection: str, uri: str) -> _Stored:
-        sql = f"SELECT d.id, d.content_hash, d.title FROM documents AS d WHERE {ONE_DOCUMENT}"
-        rows = run(connection, sql, (uri, collection))
+        # One that has expired has no hash, so that whoever puts in the same again gets it back.
+        hash_ = f"CASE WHEN {LIVE} THEN d.content_hash END"
+        sql = f"SELECT d.id, {hash_}, d.title FROM documents AS d WHERE {ONE_DOCUMENT}"
+        rows = run(connection, sql, (now(), uri, collection))
         if not rows:
             return cls()
         stored = cls(*rows[0])
@@ -212,11 +226,12 @@ def _put_document(connection: apsw.Connection, document: Document) -> int:
     ((document_id,),) = run(
         connection,
         "INSERT INTO documents"
-        " (collection_id, uri, title, media_type, content_hash, metadata, tags, created_at, updated_at, text)"
-        " SELECT id, ?, ?, ?, ?, ?, ?, ?, ?, ? FROM collections WHERE name = ?"
+        " (collection_id, uri, title, media_type, content_hash, metadata, tags, created_at, updated_at,"
+        " expires_at, pinned, text) SELECT id, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ? FROM collections WHERE name = ?"
         " ON CONFLICT (collection_id, uri) DO UPDATE SET title = excluded.title, media_type = excluded.media_type,"
         " content_hash = excluded.content_hash, metadata = excluded.metadata, tags = excluded.tags,"
-        " updated_at = excluded.updated_at, text = excluded.text RETURNING id",
+        " updated_at = excluded.updated_at, expires_at = excluded.expires_at, pinned = excluded.pinned,"
+        " text = excluded.text RETURNING id",
         (
             document.uri,
             document.title,
@@ -224,8 +239,10 @@ def _put_document(connection: apsw.Connection, document: Document) -> int:
             document.content_hash,
             _json(document, "metadata", dict(document.metadata)),
             _json(document, "tags", list(document.tags)),
-            moment,
+            from_datetime(document.created_at) if document.created_at else moment,
             changed,
+            from_datetime(document.expires_at) if document.expires_at else None,
+            document.pinned,
             zlib.compress(document.text.encode("utf-8")),
             document.collection,
         ),

@@ -48,10 +48,10 @@ def answered(connection: apsw.Connection, chunk_ids: Sequence[int], text: str) -
 
 
 def past_queries(
-    connection: apsw.Connection, space: Space, vector: FloatArray, text: str, scope: Scope
+    connection: apsw.Connection, space: Space, vector: FloatArray, text: str, scope: Scope, past: int | None = None
 ) -> list[PastQuery]:
     """See `Snapshot.past_queries`; the HISTORY_QUERIES closest, best first, of those that have an answer in scope."""
-    condition, values = compile_scope(scope) or ("1", ())
+    condition, values = compile_scope(scope, past) or ("1", ())
     tables = "answers AS a JOIN chunks AS c ON c.id = a.chunk_id JOIN documents AS d ON d.id = c.document_id"
     in_scope = f"{tables} WHERE a.query = near.id AND ({condition})"
     others = (

@@ -18,7 +18,12 @@ from vstore.types import Scope
 
 
 def holding(
-    connection: apsw.Connection, tokenize: apsw.FTS5Tokenizer, phrases: Sequence[str], scope: Scope, counts: Counts
+    connection: apsw.Connection,
+    tokenize: apsw.FTS5Tokenizer,
+    phrases: Sequence[str],
+    scope: Scope,
+    counts: Counts,
+    past: int | None = None,
 ) -> tuple[int, ...]:
     """See `Snapshot.holding`."""
     terms = counted(connection, tokens(tokenize, " ".join(spaced(phrase) for phrase in phrases)), counts)
@@ -33,7 +38,7 @@ def holding(
 
     # Called by SQLite, so that the texts of a common word's chunks are not all in memory at once.
     connection.create_scalar_function("holds", holds, 3)
-    condition, values = compile_scope(scope) or ("1", ())
+    condition, values = compile_scope(scope, past) or ("1", ())
     sql = (
         "SELECT c.id FROM chunks_fts AS f JOIN chunks AS c ON c.id = f.rowid "
         "JOIN documents AS d ON d.id = c.document_id "

@@ -1,4 +1,7 @@
-"""A Scope as SQL, a condition on `d` (documents) and `c` (their chunks) as queries here name them, or as chunk ids."""
+"""A Scope as SQL, a condition on `d` (documents) and `c` (their chunks) as queries here name them, or as chunk ids.
+
+Documents that have expired are in no scope: `past` is the time up to which they have, see `db/expiry.py`.
+"""
 
 from __future__ import annotations
 
@@ -13,6 +16,7 @@ from numpy.typing import NDArray
 
 from vstore import config
 from vstore.db.connection import run
+from vstore.db.expiry import LIVE
 from vstore.errors import FilterError
 from vstore.filters import DOCUMENT_FIELDS, All, AnyOf, Comparison, Filter, Not, Operator, Scalar
 from vstore.types import Scope
@@ -42,9 +46,9 @@ class ResidentScopes:
         self._lock = threading.Lock()
         self._known: WeakKeyDictionary[apsw.Connection, tuple[int, dict[Sql, Ids]]] = WeakKeyDictionary()
 
-    def read(self, connection: apsw.Connection, scope: Scope) -> Ids | None:
+    def read(self, connection: apsw.Connection, scope: Scope, past: int | None = None) -> Ids | None:
         """The ids of the chunks in scope as this read transaction sees them, ascending; None for all there are."""
-        compiled = compile_scope(replace(scope, among=None))
+        compiled = compile_scope(replace(scope, among=None), past)
         ids = self._read(connection, compiled) if compiled else None
         if scope.among is None:
             return ids
@@ -72,12 +76,12 @@ def chunks_in(connection: apsw.Connection, compiled: Sql) -> Ids:
     return np.sort(np.fromiter((row[0] for row in run(connection, sql, values)), dtype=np.int64))
 
 
-def compile_scope(scope: Scope) -> Sql | None:
+def compile_scope(scope: Scope, past: int | None = None) -> Sql | None:
     """(condition, values) for a WHERE clause, or None when every chunk is in scope.
 
     Raises FilterError when there are more values than SQLite can bind.
     """
-    parts: list[Sql] = []
+    parts: list[Sql] = [] if past is None else [(LIVE, (past,))]
     if scope.collections:
         marks = ", ".join("?" * len(scope.collections))
         names = f"d.collection_id IN (SELECT id FROM collections WHERE name IN ({marks}))"

@@ -14,6 +14,7 @@ from vstore.calibration import Calibration
 from vstore.db import (
     bm25,
     documents,
+    expiry,
     feedback,
     history,
     lexical,
@@ -25,6 +26,7 @@ from vstore.db import (
     vectors,
 )
 from vstore.db.analysis import tokenizer
+from vstore.db.clock import now
 from vstore.db.codes import Codes, ResidentCodes
 from vstore.db.frequencies import Counts, ResidentFrequencies
 from vstore.db.scope import Ids, ResidentScopes
@@ -67,6 +69,7 @@ class SqliteSnapshot:
         self._tokenize = tokenizer(connection)
         self.space = spaces.active(connection)
         self.chunk_count, _ = bm25.totals(connection)
+        self._past = expiry.passed(connection, now())
         self._holding: dict[tuple[tuple[str, ...], Scope], tuple[int, ...]] = {}
 
     @cached_property
@@ -82,7 +85,7 @@ class SqliteSnapshot:
 
     def _chunks_in(self, scope: Scope) -> Ids | None:
         """The ids of the chunks in scope, ascending; None for all there are."""
-        return self._resident.scopes.read(self._connection, scope)
+        return self._resident.scopes.read(self._connection, scope, self._past)
 
     @cached_property
     def _codes(self) -> Codes | None:
@@ -120,7 +123,9 @@ class SqliteSnapshot:
         """See `Snapshot.holding`. Each answer is kept, for it takes reading chunks, and `why` asks again and again."""
         key = (tuple(phrases_), scope)
         if key not in self._holding:
-            self._holding[key] = phrases.holding(self._connection, self._tokenize, phrases_, scope, self._counts)
+            self._holding[key] = phrases.holding(
+                self._connection, self._tokenize, phrases_, scope, self._counts, self._past
+            )
         return self._holding[key]
 
     def dense(self, vector: FloatArray, scope: Scope, limit: int, *, exact: bool = False) -> Ranking:
@@ -148,7 +153,7 @@ class SqliteSnapshot:
 
     def chunks(self, chunk_ids: Sequence[int]) -> dict[int, StoredChunk]:
         """See `Snapshot.chunks`."""
-        return documents.chunks(self._connection, chunk_ids)
+        return documents.chunks(self._connection, chunk_ids, self._past)
 
     def chunk_ids(self, document_id: int) -> tuple[int, ...]:
         """See `Snapshot.chunk_ids`."""
@@ -172,7 +177,9 @@ class SqliteSnapshot:
 
     def past_queries(self, vector: FloatArray, text: str, scope: Scope) -> list[PastQuery]:
         """See `Snapshot.past_queries`."""
-        return history.past_queries(self._connection, self.space, vector, text, scope) if self.space else []
+        if self.space is None:
+            return []
+        return history.past_queries(self._connection, self.space, vector, text, scope, self._past)
 
     def logged_queries(self) -> list[LoggedQuery]:
         """See `Snapshot.logged_queries`."""
@@ -182,9 +189,9 @@ class SqliteSnapshot:
         """See `Snapshot.judgements`."""
         return feedback.judgements(self._connection)
 
-    def documents(self, scope: Scope, limit: int) -> list[StoredDocument]:
+    def documents(self, scope: Scope, limit: int, *, expired: bool = False) -> list[StoredDocument]:
         """See `Snapshot.documents`."""
-        return documents.find(self._connection, scope, limit)
+        return documents.find(self._connection, scope, limit, None if expired else self._past)
 
     def text(self, document_id: int) -> str | None:
         """See `Snapshot.text`."""

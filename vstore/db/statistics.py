@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import apsw
 
-from vstore.db import models, vectors
+from vstore.db import expiry, models, vectors
+from vstore.db.clock import now
 from vstore.db.connection import run
 from vstore.types import Space, Statistics
 
@@ -26,6 +27,7 @@ def collect(connection: apsw.Connection, space: Space | None) -> Statistics:
         schema=_number(connection, "PRAGMA user_version"),
         sqlite=apsw.sqlite_lib_version(),
         adapter=models.active_adapter(connection),
+        expired=expiry.count(connection, now()),
     )
 
 

@@ -12,13 +12,20 @@ from vstore.errors import InputError
 
 
 def digest(
-    content: bytes, *, title: str, media_type: str, collection: str, tags: Sequence[str], metadata: Mapping[str, Any]
+    content: bytes,
+    *,
+    title: str,
+    media_type: str,
+    collection: str,
+    tags: Sequence[str],
+    metadata: Mapping[str, Any],
+    kept: tuple[str, ...] = (),
 ) -> str:
     """SHA-256, in hex, over all that decides what is stored: the content, the facts about it, and READER_VERSION.
 
-    Raises InputError when the metadata are not JSON values.
+    `kept` says until when, where that was said. Raises InputError when the metadata are not JSON values.
     """
-    facts = [READER_VERSION, title, media_type, collection, list(tags), metadata]
+    facts = [READER_VERSION, title, media_type, collection, list(tags), metadata, *kept]
     try:
         head = json.dumps(facts, sort_keys=True, allow_nan=False, default=_as_dict)
     except (TypeError, ValueError, RecursionError) as error:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from pathlib import Path
 from types import MappingProxyType
@@ -70,6 +70,8 @@ def read_text(
     tags: tuple[str, ...] = (),
     metadata: Mapping[str, Any] = _NOTHING,
     media_type: str = media.PLAIN,
+    expires_at: datetime | None = None,
+    pinned: bool = False,
 ) -> Document:
     """Make a document of a text that is at hand. An empty title is taken from the text, where Markdown has one.
 
@@ -79,7 +81,10 @@ def read_text(
     text, title = clean(text), clean(title)
     parsed = formats.parse_text(text, media_type, title)
     title = title or parsed.title
-    return labels.document(parsed, clean(uri), title, media_type, labels.hash(text.encode(), title, media_type))
+    kept = tuple(word for word in (expires_at and expires_at.isoformat(), pinned and "pinned") if word)
+    content_hash = labels.hash(text.encode(), title, media_type, kept)
+    document = labels.document(parsed, clean(uri), title, media_type, content_hash)
+    return replace(document, expires_at=expires_at, pinned=pinned)
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,7 +95,7 @@ class _Labels:
     tags: tuple[str, ...]
     metadata: Mapping[str, Any]
 
-    def hash(self, content: bytes, title: str, media_type: str) -> str:
+    def hash(self, content: bytes, title: str, media_type: str, kept: tuple[str, ...] = ()) -> str:
         return digest(
             content,
             title=title,
@@ -98,6 +103,7 @@ class _Labels:
             collection=self.collection,
             tags=self.tags,
             metadata=self.metadata,
+            kept=kept,
         )
 
     def file_hash(self, path: Path, data: bytes) -> str:

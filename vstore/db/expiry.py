@@ -1,0 +1,42 @@
+"""Documents that expire: out of every search from that moment on, and out of the file when the store is compacted.
+
+A pinned document does not expire, whatever its time. Which ones have is asked once for each snapshot; while none has,
+no search has anything to filter.
+"""
+
+from __future__ import annotations
+
+import apsw
+
+from vstore.db.connection import run
+
+LIVE = "(d.expires_at IS NULL OR d.expires_at > ? OR d.pinned)"
+_EXPIRED = "expires_at <= ? AND pinned = 0"  # as the index documents_expires has it
+
+
+def passed(connection: apsw.Connection, moment: int) -> int | None:
+    """When the last of the documents expired that have until then, None when none has.
+
+    That time, and not the moment, goes into conditions, so that they stay the same until another document expires.
+    """
+    ((last,),) = run(connection, f"SELECT max(expires_at) FROM documents WHERE {_EXPIRED}", (moment,))
+    return None if last is None else int(last)
+
+
+def count(connection: apsw.Connection, moment: int) -> int:
+    """Documents that have expired."""
+    return int(run(connection, f"SELECT count(*) FROM documents WHERE {_EXPIRED}", (moment,))[0][0])
+
+
+def expired(connection: apsw.Connection, moment: int, limit: int) -> list[tuple[str, str]]:
+    """Collection and uri of documents that have expired, those first that did so first."""
+    sql = (
+        "SELECT c.name, d.uri FROM documents AS d JOIN collections AS c ON c.id = d.collection_id "
+        f"WHERE {_EXPIRED} ORDER BY d.expires_at, d.id LIMIT ?"
+    )
+    return run(connection, sql, (moment, limit))
+
+
+def keep(connection: apsw.Connection, document_id: int, until: int | None, pinned: bool) -> None:
+    """Set until when a document is kept; the caller holds the write transaction."""
+    run(connection, "UPDATE documents SET expires_at = ?, pinned = ? WHERE id = ?", (until, pinned, document_id))
