@@ -6,12 +6,14 @@ Each function raises InputError for what cannot be meant.
 from __future__ import annotations
 
 import hashlib
+import re
 from collections.abc import Collection, Iterator, Mapping, Sequence
-from typing import Any
+from datetime import datetime, timedelta, timezone
+from typing import Any, Final
 
 from vstore import config
-from vstore.errors import InputError
-from vstore.filters import conjunction
+from vstore.errors import FilterError, InputError
+from vstore.filters import conjunction, to_milliseconds
 from vstore.paths import uris
 from vstore.types import Mode, Query, Scope, Span
 
@@ -64,6 +66,53 @@ def metadata(metadata: Mapping[str, Any] | None) -> dict[str, Any]:
             f"metadata is a mapping from names to values such as {{'project': 'gateway'}}, not {metadata!r}"
         )
     return dict(metadata)
+
+
+_LENGTH: Final = re.compile(r"(\d+(?:\.\d+)?)\s*([smhdw]?)")
+_SECONDS: Final = {"": 1.0, "s": 1.0, "m": 60.0, "h": 3_600.0, "d": 86_400.0, "w": 604_800.0}
+
+
+def seconds(text: str) -> float:
+    """A length of time such as 90, 90s, 10m, 1.5h, 30d or 2w, in seconds."""
+    match = _LENGTH.fullmatch(text.strip().lower())
+    if match is None or float(match[1]) <= 0:
+        raise InputError(f"{text!r} is not a length of time such as 90s, 10m, 1.5h or 30d")
+    return float(match[1]) * _SECONDS[match[2]]
+
+
+def expiry(when: Any) -> datetime | None:
+    """When something expires, in UTC: a date or time as in filters, or a length of time from now; None for never."""
+    if when is None:
+        return None
+    now = datetime.now(timezone.utc)
+    try:
+        if isinstance(when, str) and _LENGTH.fullmatch(when.strip().lower()):
+            when = timedelta(seconds=seconds(when))
+        moment = now + when if isinstance(when, timedelta) else to_milliseconds(when)
+        expires = moment if isinstance(moment, datetime) else datetime.fromtimestamp(moment / 1000, timezone.utc)
+    except (FilterError, OverflowError) as error:
+        raise InputError(f"{when!r} is no time to expire at; write 30d or 2027-01-31T12:00+01:00") from error
+    if expires <= now:
+        raise InputError(f"{expires.isoformat(timespec='minutes')} has passed; to remove something now, forget it")
+    return expires
+
+
+def pin(pinned: bool) -> bool:
+    """Whether something is pinned."""
+    if not isinstance(pinned, bool):
+        raise InputError(f"pinned is True or False, not {pinned!r}")
+    return pinned
+
+
+def memory(text: str, title: str, uri: str | None) -> str:
+    """The uri of a text to remember under this title: the caller's, or one of its own."""
+    if not isinstance(text, str) or not text.strip():
+        raise InputError("there is nothing to remember: the text is empty")
+    if not isinstance(title, str) or not isinstance(uri, (str, type(None))):
+        raise InputError(f"title and uri are texts, not {title!r} and {uri!r}")
+    if len(text) > config.MAX_DOCUMENT_CHARS:
+        raise InputError(f"the text has {len(text):,} characters; at most {config.MAX_DOCUMENT_CHARS:,} are kept")
+    return uri or memory_uri(title, text)
 
 
 def memory_uri(title: str, text: str) -> str:

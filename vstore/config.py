@@ -15,6 +15,10 @@ WAL_SIZE_LIMIT: Final = 8 * 2**20  # bytes; a checkpoint at this size kept the l
 CHECKPOINT_TIMEOUT_MS: Final = 250  # milliseconds; a longer wait for readers stalls the writer that checkpoints
 PAGE_CACHE_KIB: Final = 64 * 1024  # kibibytes a connection; holds the vectors of about 40,000 chunks
 VALUE_LIMIT: Final = 256 * 2**20  # bytes of one stored value; above any document we accept, below what exhausts memory
+EXPIRED_AT_ONCE: Final = 1_000  # documents looked up at a time to be erased; WRITE_HOLD_S decides how many are
+MERGED_PAGES: Final = 500  # pages of the keyword index merged in one transaction: 2 MB, in which other writers wait
+FREE_SHARE: Final = 0.1  # of the pages that must be free for the file to be written anew; less is not worth the wait
+REWRITE_ROOM: Final = 2.0  # bytes free for each of the file: a temporary copy and the log have one each
 
 # --- reading ----------------------------------------------------------------------------------------------------------
 

@@ -238,6 +238,41 @@ class Explanation:
         }
 
 
+@dataclass(frozen=True, slots=True)
+class Forgotten(Sequence[StoredDocument]):
+    """The documents that were removed. `beyond` says where something of them may still be, and what to do about it."""
+
+    documents: tuple[StoredDocument, ...]
+    beyond: tuple[str, ...] = ()
+
+    @overload
+    def __getitem__(self, index: int) -> StoredDocument: ...
+    @overload
+    def __getitem__(self, index: slice) -> Sequence[StoredDocument]: ...
+    def __getitem__(self, index: int | slice) -> StoredDocument | Sequence[StoredDocument]:
+        return self.documents[index]
+
+    def __len__(self) -> int:
+        return len(self.documents)
+
+
+@dataclass(frozen=True, slots=True)
+class Compacted:
+    """What compacting a store did: documents erased because they had expired, bytes of the file before and after.
+
+    `remarks` say what was left undone, and why.
+    """
+
+    expired: int
+    bytes_before: int
+    bytes_after: int
+    remarks: tuple[str, ...] = ()
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain types only, ready for `json.dumps`."""
+        return asdict(self)
+
+
 def _plain(value: Any) -> Any:
     """The options of a search as JSON has them: sets and tuples as lists, dates and infinity as text."""
     if isinstance(value, Mapping):

@@ -7,11 +7,13 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
+from datetime import datetime
 from typing import TYPE_CHECKING, Any, Protocol
 
 from vstore.calibration import Calibration
 from vstore.errors import InputError, VstoreError
 from vstore.judgements import Judgement, Verdict
+from vstore.results import Compacted
 from vstore.runs import Conclusion, RunRecord, SeenQuery
 from vstore.searches import LoggedQuery
 from vstore.types import (
@@ -279,6 +281,22 @@ class Index(Protocol):
 
     def forget(self, collection: str, uri: str) -> int:
         """Remove a document with all its chunks, keywords and vectors; the number of chunks removed, 0 if none."""
+
+    def keep(self, names: Sequence[tuple[str, str]], until: datetime | None, pinned: bool) -> None:
+        """Set when documents, given by collection and uri, expire (None: never), and whether they are pinned."""
+
+    def traces(self, since: datetime) -> tuple[str, ...]:
+        """Where something may still be of a document that was here since then and was erased, in sentences.
+
+        Empties the log of old pages first, if nobody reads.
+        """
+
+    def compact(self) -> Compacted:
+        """Erase documents that have expired, and give space back.
+
+        At the end the file may be written anew: other processes read meanwhile, but cannot write, and twice its size
+        of free space is needed.
+        """
 
     def judge(self, verdicts: Sequence[Verdict]) -> list[Judgement | VstoreError]:
         """Keep judgements, all in one transaction; the latest of a query and a chunk or document replaces the earlier.

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -15,7 +16,7 @@ from vstore import arguments, config
 from vstore.db.index import SqliteIndex
 from vstore.errors import InputError, NotFoundError, SpaceMismatchError, VstoreError
 from vstore.judgements import Judgement, Verdict
-from vstore.results import Content, Explanation, Results
+from vstore.results import Compacted, Content, Explanation, Forgotten, Results
 from vstore.search import pipeline as searching
 from vstore.search import why as explaining
 from vstore.search.confidence import FITTED
@@ -137,43 +138,60 @@ class Store:
         tags: Sequence[str] = (),
         metadata: Mapping[str, Any] | None = None,
         media_type: str = "text/plain",
+        expires: Any = None,
+        pinned: bool = False,
     ) -> StoredDocument:
         """Keep one text. The same text and title again change nothing; the same `uri` replaces what it held.
 
-        Raises InputError for an empty text or metadata that is no JSON, NotFoundError when it is forgotten at once.
+        From `expires` on (a time, or a length of time such as "30d" or a timedelta) it is found no longer, unless it
+        is `pinned`. Raises InputError for an empty text or metadata that is no JSON, NotFoundError when it is forgotten
+        at once.
         """
         from vstore.ingest.pipeline import add_document
         from vstore.ingest.read import read_text
 
-        if not isinstance(text, str) or not text.strip():
-            raise InputError("there is nothing to remember: the text is empty")
-        if not isinstance(title, str) or not isinstance(uri, (str, type(None))):
-            raise InputError(f"title and uri are texts, not {title!r} and {uri!r}")
-        if len(text) > config.MAX_DOCUMENT_CHARS:
-            raise InputError(f"the text has {len(text):,} characters; at most {config.MAX_DOCUMENT_CHARS:,} are kept")
         document = read_text(
             text,
-            uri=uri or arguments.memory_uri(title, text),
+            uri=arguments.memory(text, title, uri),
             title=title,
             collection=arguments.collection_name(collection),
             tags=arguments.tag_names(tags),
             metadata=arguments.metadata(metadata),
             media_type=media_type,
+            expires_at=arguments.expiry(expires),
+            pinned=arguments.pin(pinned),
         )
         add_document(self._index, self._ingest_model, document)
         return self._find(document.collection, document.uri)
 
-    def forget(self, target: str | Path, *, collection: str | None = None) -> list[StoredDocument]:
+    def keep(
+        self, target: str | Path, *, expires: Any = None, pinned: bool = False, collection: str | None = None
+    ) -> list[StoredDocument]:
+        """Set when documents expire, as in `remember` (None: never), and whether they are pinned; returns them.
+
+        `target` as in `find`, but what has expired and is still in the file is found, too, and comes back.
+        """
+        until, pinned = arguments.expiry(expires), arguments.pin(pinned)
+        found = self.find(target, collection=collection, expired=True)
+        self._index.keep([(document.collection, document.uri) for document in found], until, pinned)
+        return [replace(document, expires_at=until, pinned=pinned) for document in found]
+
+    def compact(self) -> Compacted:
+        """Erase what has expired, with all that `forget` erases, and give space back. See `Index.compact`."""
+        self._journal.settle()
+        return self._index.compact()
+
+    def forget(self, target: str | Path, *, collection: str | None = None) -> Forgotten:
         """Remove documents with their text, keywords, vectors and logged mentions; returns what was removed.
 
-        `target` as in `find`. Raises NotFoundError when it names nothing.
+        `target` as in `find`, what has expired included. Raises NotFoundError when it names nothing.
         """
-        found = self.find(target, collection=collection)
+        found = self.find(target, collection=collection, expired=True)
         self._journal.settle()  # or a query that is part of the text would be written when the text is gone
         with self._index.bulk():
             for document in found:
                 self._index.forget(document.collection, document.uri)
-        return found
+        return Forgotten(tuple(found), self._index.traces(min(document.created_at for document in found)))
 
     # --- getting out --------------------------------------------------------------------------------------------------
 
@@ -268,15 +286,15 @@ class Store:
         with self._index.snapshot() as snapshot:
             return snapshot.documents(arguments.scope(collection, where, tags, since, until), limit)
 
-    def find(self, target: str | Path, *, collection: str | None = None) -> list[StoredDocument]:
+    def find(self, target: str | Path, *, collection: str | None = None, expired: bool = False) -> list[StoredDocument]:
         """Documents by uri or path: the one with that uri, else the file's, else all below that folder or file.
 
-        Raises NotFoundError when there is none.
+        With `expired` also those that have. Raises NotFoundError when there is none.
         """
         name = str(target)
         with self._index.snapshot() as snapshot:
             for where in arguments.targets(name):
-                found = snapshot.documents(arguments.scope(collection, where), config.UNLIMITED)
+                found = snapshot.documents(arguments.scope(collection, where), config.UNLIMITED, expired=expired)
                 if found:
                     return found
         raise NotFoundError(f"the store has no document {name!r}; see what it has with: vstore list")

@@ -119,7 +119,7 @@ def test_a_failure_exits_with_1_and_a_line(toy_world: Path) -> None:
 def test_a_budget_that_is_none_is_wrong_usage(budget: str) -> None:
     wrong = run("run", "--budget", budget)
     assert wrong.exit_code == 2
-    assert "is not a time such as 90s, 10m or 1.5h" in wrong.stderr
+    assert "is not a length of time such as 90s, 10m, 1.5h" in wrong.stderr
 
 
 def test_mining_prints_jsonl_and_the_rates_on_stderr(toy_world: Path) -> None:

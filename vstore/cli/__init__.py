@@ -14,9 +14,10 @@ from vstore.cli.configure import config
 from vstore.cli.demo import demo
 from vstore.cli.feedback import feedback
 from vstore.cli.ingest import add, remember
-from vstore.cli.inspect import forget, get, list_, stats
+from vstore.cli.inspect import get, list_, stats
 from vstore.cli.models import models
 from vstore.cli.refine import refine
+from vstore.cli.retain import compact, forget, keep
 from vstore.cli.search import search
 from vstore.cli.why import why
 from vstore.errors import VstoreError
@@ -50,5 +51,21 @@ def main(ctx: click.Context, db: str | None, quiet: bool, verbose: bool) -> None
     ctx.obj = context.Context(db, quiet, verbose)
 
 
-for command in (add, remember, search, why, get, list_, forget, feedback, stats, refine, models, config, demo):
+for command in (
+    add,
+    remember,
+    search,
+    why,
+    get,
+    list_,
+    keep,
+    forget,
+    feedback,
+    stats,
+    compact,
+    refine,
+    models,
+    config,
+    demo,
+):
     main.add_command(command)

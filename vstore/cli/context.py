@@ -115,6 +115,16 @@ def filter_options(command: Command) -> Command:
     return command
 
 
+def keeping_options(command: Command) -> Command:
+    """Options that say how long something is kept."""
+    for option in (
+        click.option("--pin", "pinned", is_flag=True, help="It does not expire, whatever else is said."),
+        click.option("--expires", metavar="WHEN", help="After a time such as 12h or 30d, or at a date or time."),
+    ):
+        command = option(command)
+    return command
+
+
 def label_options(command: Command) -> Command:
     """Options that say something about what is put in."""
     for option in (

@@ -6,7 +6,7 @@ from typing import Any
 
 import click
 
-from vstore.cli.context import Context, json_option, label_options, pass_context, text_or_stdin
+from vstore.cli.context import Context, json_option, keeping_options, label_options, pass_context, text_or_stdin
 from vstore.cli.output import AddProgress, emit_json, print_report
 
 
@@ -30,7 +30,16 @@ def add(
     """
     if targets == ("-",):
         click.get_current_context().invoke(
-            remember, text="-", title="", uri=None, collection=collection, tags=tags, meta=meta, as_json=as_json
+            remember,
+            text="-",
+            title="",
+            uri=None,
+            collection=collection,
+            tags=tags,
+            meta=meta,
+            expires=None,
+            pinned=False,
+            as_json=as_json,
         )
         return
     with context.store(create=True) as store, AddProgress(context.quiet) as progress:
@@ -52,6 +61,7 @@ def add(
 @click.option("--title", default="", help="A title; it is searched too.")
 @click.option("--uri", help="A name of your own; remembering it again replaces the text.")
 @label_options
+@keeping_options
 @json_option
 @pass_context
 def remember(
@@ -62,6 +72,8 @@ def remember(
     collection: str | None,
     tags: tuple[str, ...],
     meta: tuple[tuple[str, Any], ...],
+    expires: str | None,
+    pinned: bool,
     as_json: bool,
 ) -> None:
     """Remember one TEXT; `-` reads it from stdin."""
@@ -73,6 +85,8 @@ def remember(
             collection=collection or context.settings.collection,
             tags=tags,
             metadata=dict(meta),
+            expires=expires,
+            pinned=pinned,
         )
     if as_json:
         emit_json(document.to_dict())

@@ -1,4 +1,4 @@
-"""`vstore get`, `list`, `forget` and `stats`: look at what is in the store, and take things out."""
+"""`vstore get`, `list` and `stats`: look at what is in the store."""
 
 from __future__ import annotations
 
@@ -62,28 +62,6 @@ def list_(
 
 
 @click.command()
-@click.argument("target")
-@click.option("-c", "--collection", metavar="NAME", help="Forget it in this collection only.")
-@click.option("--dry-run", is_flag=True, help="Show what would be forgotten.")
-@click.option("-y", "--yes", is_flag=True, help="Do not ask.")
-@json_option
-@pass_context
-def forget(context: Context, target: str, collection: str | None, dry_run: bool, yes: bool, as_json: bool) -> None:
-    """Forget a document by its uri or path; a folder's path forgets all that came from it."""
-    with context.store() as store:
-        documents = store.find(target, collection=collection)
-        if not dry_run:
-            if len(documents) > 1 and not yes:
-                click.confirm(f"Forget {len(documents)} documents?", abort=True, err=True)
-            documents = store.forget(target, collection=collection)
-    if as_json:
-        emit_json([document.to_dict() for document in documents])
-    else:
-        print_documents(documents)
-        click.echo(f"{len(documents)} {'would be ' if dry_run else ''}forgotten", err=True)
-
-
-@click.command()
 @click.option("--search", "searches", is_flag=True, help="Show how its searches went instead, and the slow ones.")
 @click.option("--reset", is_flag=True, help="With --search: erase these figures and all logged queries.")
 @click.option("-y", "--yes", is_flag=True, help="Do not ask.")
@@ -108,6 +86,8 @@ def stats(context: Context, searches: bool, reset: bool, yes: bool, as_json: boo
         f"store        {context.settings.db} ({size / 1e6:.1f} MB, schema {found.schema}, SQLite {found.sqlite})"
     )
     click.echo(f"documents    {found.documents:,}")
+    if found.expired:
+        click.echo(f"expired      {found.expired:,} of them; erase them with: vstore compact")
     click.echo(f"chunks       {found.chunks:,} ({found.chunks_without_vector:,} without a vector)")
     for name, count in found.collections.items():
         click.echo(printable(f"collection   {name}: {count:,} documents"))

@@ -113,7 +113,10 @@ def print_documents(documents: Sequence[StoredDocument]) -> None:
     """One line a document: date, collection, title, uri."""
     for document in documents:
         date = document.updated_at.astimezone().strftime("%Y-%m-%d")
-        click.echo(printable(f"{date}  {document.collection}  {document.title or '-'}  {document.uri}"))
+        kept = "  pinned" if document.pinned else ""
+        if document.expires_at and not document.pinned:
+            kept = f"  expires {document.expires_at.astimezone().strftime('%Y-%m-%d %H:%M')}"
+        click.echo(printable(f"{date}  {document.collection}  {document.title or '-'}  {document.uri}{kept}"))
 
 
 class AddProgress:

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from vstore import config
+from vstore import arguments, config
 from vstore.cli.context import Context, json_option, pass_context
 from vstore.cli.output import emit_json, printable
 from vstore.errors import InputError
@@ -22,18 +22,16 @@ from vstore.errors import InputError
 if TYPE_CHECKING:
     from vstore.runs import RunRecord
 
-_BUDGET = re.compile(r"(\d+(?:\.\d+)?)\s*([smh]?)")
-_SECONDS = {"": 1.0, "s": 1.0, "m": 60.0, "h": 3600.0}
 BUDGET = f"{config.REFINE_BUDGET_S / 60:g}m"
 _NICE = 19  # the lowest priority there is: whatever else the machine does comes first
 
 
 def seconds(text: str) -> float:
     """A length of time such as 90, 90s, 10m or 1.5h."""
-    match = _BUDGET.fullmatch(text.strip().lower())
-    if match is None or float(match[1]) <= 0:
-        raise click.BadParameter(f"{text!r} is not a time such as 90s, 10m or 1.5h")
-    return float(match[1]) * _SECONDS[match[2]]
+    try:
+        return arguments.seconds(text)
+    except InputError as error:
+        raise click.BadParameter(str(error)) from error
 
 
 def time_of_day(text: str) -> tuple[int, int]:

@@ -300,6 +300,17 @@ class Database:
                 with self.write():
                     run(connection, f"PRAGMA user_version = {self._latest}")
 
+    def rewrite(self) -> None:
+        """Write the file anew without its free pages; the copy lies in a temporary file meanwhile, not in memory."""
+        connection = self._idle_connection()
+        self._check_identity()
+        with translated(self.path):
+            run(connection, "PRAGMA temp_store = FILE")
+            try:
+                run(connection, "VACUUM")
+            finally:
+                run(connection, "PRAGMA temp_store = MEMORY")
+
     def _keep_log_small(self, connection: apsw.Connection) -> None:
         log = self.path.with_name(self.path.name + "-wal")
         try:

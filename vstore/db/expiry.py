@@ -37,6 +37,10 @@ def expired(connection: apsw.Connection, moment: int, limit: int) -> list[tuple[
     return run(connection, sql, (moment, limit))
 
 
-def keep(connection: apsw.Connection, document_id: int, until: int | None, pinned: bool) -> None:
-    """Set until when a document is kept; the caller holds the write transaction."""
-    run(connection, "UPDATE documents SET expires_at = ?, pinned = ? WHERE id = ?", (until, pinned, document_id))
+def keep(connection: apsw.Connection, collection: str, uri: str, until: int | None, pinned: bool) -> None:
+    """See `Index.keep`; the caller holds the write transaction."""
+    sql = (
+        "UPDATE documents SET expires_at = ?, pinned = ? "
+        "WHERE uri = ? AND collection_id = (SELECT id FROM collections WHERE name = ?)"
+    )
+    run(connection, sql, (until, pinned, uri, collection))

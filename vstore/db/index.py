@@ -6,6 +6,7 @@ import json
 import time
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
+from datetime import datetime
 from itertools import count
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -17,18 +18,23 @@ from vstore.calibration import Calibration
 from vstore.db import (
     documents,
     encoders,
+    expiry,
     feedback,
     journal,
     models,
     runs,
     spaces,
+    traces,
 )
 from vstore.db.analysis import tokenizer
+from vstore.db.clock import from_datetime
+from vstore.db.compact import compact
 from vstore.db.connection import Database
 from vstore.db.migrate import latest, migrate
 from vstore.db.snapshot import Resident, SqliteSnapshot
 from vstore.errors import InputError, SpaceMismatchError, StoreBusyError, StoreFullError, VstoreError
 from vstore.judgements import Judgement, Verdict
+from vstore.results import Compacted
 from vstore.runs import Conclusion, RunRecord, SeenQuery
 from vstore.searches import Note, SearchStatistics
 from vstore.types import (
@@ -262,11 +268,31 @@ class SqliteIndex:
         with self._database.read() as connection:
             return runs.queries(connection, run_id)
 
+    def keep(self, names: Sequence[tuple[str, str]], until: datetime | None, pinned: bool) -> None:
+        """See `Index.keep`."""
+        moment = None if until is None else from_datetime(until)
+        with self._database.write() as connection:
+            for collection, uri in names:
+                expiry.keep(connection, collection, uri, moment, pinned)
+
     def forget(self, collection: str, uri: str) -> int:
         """See `Index.forget`."""
         with self._database.write() as connection:
             journal.erase_mentions(connection, collection, uri)
             return documents.forget(connection, collection, uri)
+
+    def traces(self, since: datetime) -> tuple[str, ...]:
+        """See `Index.traces`."""
+        with self._database.read() as connection:
+            models_ = list(traces.in_models(connection, from_datetime(since)))
+        path, emptied = self._database.path, self._database.checkpoint(self._database.connection())
+        log = () if emptied else traces.in_log(path)
+        return (*log, *models_, *traces.in_copies(path), traces.ELSEWHERE)
+
+    def compact(self) -> Compacted:
+        """See `Index.compact`."""
+        with self._database.bulk():
+            return compact(self._database)
 
     def judge(self, verdicts: Sequence[Verdict]) -> list[Judgement | VstoreError]:
         """See `Index.judge`."""
