@@ -52,6 +52,7 @@ class Store:
         embedder: Embedder | str | None = None,
         *,
         create: bool = True,
+        read_only: bool = False,
         threads: int | None = None,
         log: bool | None = None,
         metrics: bool | None = None,
@@ -64,12 +65,13 @@ class Store:
         serve in its place, from the store's own file, as soon as they are switched to. `threads` limits the model's
         (None: as configured). `log` and `metrics` say whether queries and figures of searches are kept in the file
         (None: as configured). `progress(source, done, total)` is told about the model's download, in bytes.
+        With `read_only` the file must exist, nothing is written to it, and what would raises StoreError.
 
         Raises NotFoundError without a file and `create=False`, NotAStoreError or NewerStoreError for files that are
         not for this vstore; those are left as they are.
         """
-        self._index = SqliteIndex(Path(path), create=create)
-        self._journal = Journal(self._index, log, metrics)
+        self._index = SqliteIndex(Path(path), create=create, read_only=read_only)
+        self._journal = Journal(self._index, *((False, False) if read_only else (log, metrics)))
         self._serving = Serving(self._index, embedder, threads, progress)
         self._lock = threading.Lock()
         self._model: Model | None = None

@@ -17,6 +17,7 @@ from db.processes import python
 from vstore import config
 from vstore.db import connection as connection_module
 from vstore.db.connection import Database, check_driver, run
+from vstore.db.failures import MEANINGS, translated
 from vstore.errors import DriverError, NotFoundError, StoreError
 
 # --- the profile ------------------------------------------------------------------------------------------------------
@@ -32,6 +33,7 @@ from vstore.errors import DriverError, NotFoundError, StoreError
         ("trusted_schema", 0),
         ("temp_store", 2),  # MEMORY
         ("synchronous", 2),  # FULL
+        ("fullfsync", 1),
         ("busy_timeout", 5_000),
         ("mmap_size", 0),
         ("journal_size_limit", 8 * 2**20),
@@ -244,15 +246,15 @@ def test_a_file_that_is_gone_or_another_one_is_not_written_to(opened: Database, 
 
 
 def test_sqlite_errors_without_a_meaning_for_users_pass_unchanged(path: Path) -> None:
-    with pytest.raises(apsw.SQLError), connection_module.translated(path):
+    with pytest.raises(apsw.SQLError), translated(path):
         raise apsw.SQLError("a bug of ours")
 
 
-@pytest.mark.parametrize(("kind", "ours", "message"), connection_module.MEANINGS)
+@pytest.mark.parametrize(("kind", "ours", "message"), MEANINGS)
 def test_every_sqlite_error_that_users_can_meet_becomes_ours_and_names_the_file(
     path: Path, kind: type[apsw.Error], ours: type[StoreError], message: str
 ) -> None:
-    with pytest.raises(ours) as caught, connection_module.translated(path):
+    with pytest.raises(ours) as caught, translated(path):
         raise kind("the reason")
     assert str(path) in str(caught.value)
     assert str(caught.value) == message.format(path=path, error="the reason")

@@ -43,12 +43,13 @@ class Group(click.Group):
 @click.group(cls=Group, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
 @click.version_option(package_name="vstore")
 @click.option("--db", metavar="PATH", help="The store's file. [env: VSTORE_DB]")
+@click.option("--read-only", is_flag=True, help="Open the store to be read only: nothing is written, nothing logged.")
 @click.option("-q", "--quiet", is_flag=True, help="No progress and no remarks.")
 @click.option("-v", "--verbose", is_flag=True, help="Say more about what happens.")
 @click.pass_context
-def main(ctx: click.Context, db: str | None, quiet: bool, verbose: bool) -> None:
+def main(ctx: click.Context, db: str | None, read_only: bool, quiet: bool, verbose: bool) -> None:
     """A memory in one file: search by keyword and by meaning, nothing leaves the machine."""
-    ctx.obj = context.Context(db, quiet, verbose)
+    ctx.obj = context.Context(db, read_only, quiet, verbose)
 
 
 for command in (

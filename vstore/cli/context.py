@@ -30,6 +30,7 @@ class Context:
     """The options given before the command's name."""
 
     db: str | None
+    read_only: bool
     quiet: bool
     verbose: bool
 
@@ -42,7 +43,8 @@ class Context:
         """Open the store; only commands that put something in may create it."""
         from vstore.store import Store  # here, because it imports numpy and apsw
 
-        return Store(self.settings.db, create=create, progress=DownloadProgress(self.quiet))
+        progress = DownloadProgress(self.quiet)
+        return Store(self.settings.db, create=create, read_only=self.read_only, progress=progress)
 
 
 def key_value(text: str) -> tuple[str, Any]:

@@ -18,67 +18,31 @@ import apsw
 import sqlite_vec
 
 from vstore import config
-from vstore.errors import (
-    DriverError,
-    InputError,
-    NewerStoreError,
-    NotAStoreError,
-    NotFoundError,
-    StoreBusyError,
-    StoreDamagedError,
-    StoreError,
-    StoreFullError,
-)
+from vstore.db.failures import translated
+from vstore.errors import DriverError, NewerStoreError, NotAStoreError, NotFoundError, StoreError
 from vstore.paths import expanded
 
-MEANINGS: tuple[tuple[type[apsw.Error], type[StoreError], str], ...] = (
-    (apsw.BusyError, StoreBusyError, "another process is writing to {path}; try again when it has finished"),
-    (apsw.LockedError, StoreBusyError, "another connection is writing to {path}; try again when it has finished"),
-    (apsw.FullError, StoreFullError, "no space left for {path}; the last write was undone. Free some space and repeat"),
-    (
-        apsw.CorruptError,
-        StoreDamagedError,
-        "{path} is damaged; restore a backup, or ingest the sources into a new store",
-    ),
-    (apsw.NotADBError, NotAStoreError, "{path} is not a vstore file; choose another path with --db"),
-    (apsw.CantOpenError, StoreError, "cannot open {path}; check that the folder exists and may be written to"),
-    (apsw.ReadOnlyError, StoreError, "{path} or its folder may not be written to; check the permissions"),
-    (apsw.PermissionsError, StoreError, "{path} may not be used; check its permissions"),
-    (
-        apsw.ExtensionLoadingError,
-        DriverError,
-        "{path} needs sqlite-vec ({error}); install it again: pip install --force-reinstall sqlite-vec",
-    ),
-    (apsw.InterruptError, StoreError, "{path} was closed during this call; open a new Store"),
-    (apsw.ConnectionClosedError, StoreError, "{path} was closed during this call; open a new Store"),
-    (apsw.IOError, StoreError, "reading or writing {path} failed ({error}); check the disk and its free space"),
-)
 
-
-@contextmanager
-def translated(path: Path) -> Iterator[None]:
-    """Turn apsw's errors into vstore's, with what to do; a str that is no Unicode text becomes an InputError."""
-    try:
-        yield
-    except UnicodeEncodeError as error:
-        half = error.object[error.start : error.end]
-        raise InputError(f"text with a lone surrogate ({half!r}) cannot be stored or found; remove it") from error
-    except apsw.Error as error:
-        for kind, ours, message in MEANINGS:
-            if isinstance(error, kind):
-                raise ours(message.format(path=path, error=error)) from error
-        raise
-
-
-def connect(path: Path) -> apsw.Connection:
+def connect(path: Path, *, read_only: bool = False) -> apsw.Connection:
     """Open a connection with the one profile all connections have (asserted by tests/db/test_connection.py)."""
-    connection = apsw.Connection(str(path))
+    if not read_only:
+        connection = apsw.Connection(str(path))
+    elif _is_frozen(path):
+        flags = apsw.SQLITE_OPEN_READONLY | apsw.SQLITE_OPEN_URI
+        connection = apsw.Connection(f"{path.as_uri()}?immutable=1", flags)
+    else:
+        connection = apsw.Connection(str(path), apsw.SQLITE_OPEN_READONLY)
     try:
         _apply_profile(connection)
     except BaseException:
         connection.close()
         raise
     return connection
+
+
+def _is_frozen(path: Path) -> bool:
+    """Whether nobody can write to a file, so that it has no log, and none can be made, which reading would need."""
+    return not os.access(path.parent, os.W_OK) and not path.with_name(path.name + "-wal").exists()
 
 
 def _apply_profile(connection: apsw.Connection) -> None:
@@ -98,6 +62,7 @@ def _apply_profile(connection: apsw.Connection) -> None:
         "temp_store = MEMORY",
         "mmap_size = 0",
         "synchronous = FULL",
+        "fullfsync = ON",  # on macOS fsync alone does not reach the disk; elsewhere it is the same
         f"cache_size = -{config.PAGE_CACHE_KIB}",
         f"journal_size_limit = {config.WAL_SIZE_LIMIT}",
     ):
@@ -158,16 +123,17 @@ _creating = threading.Lock()
 class Database:
     """The file and this process's connections to it, one for each thread."""
 
-    def __init__(self, path: Path, latest: int, *, create: bool) -> None:
-        """Open `path`. Raises NotFoundError when it does not exist and `create` is false."""
+    def __init__(self, path: Path, latest: int, *, create: bool, read_only: bool = False) -> None:
+        """Open `path`. Raises NotFoundError when it does not exist and `create` is false, or it is only to be read."""
         check_driver()
         self.path = expanded(path)
+        self.read_only = read_only
         self._latest = latest
         self._connections: dict[int, apsw.Connection] = {}
         self._lock = threading.Lock()
         self._pid = os.getpid()
         self._closed = False
-        self._prepare(create)
+        self._prepare(create and not read_only)
         self.connection()
         self._identity = self._stat()
 
@@ -203,7 +169,7 @@ class Database:
         connection = self._connections.get(thread)
         if connection is None:
             with translated(self.path):
-                connection = connect(self.path)
+                connection = connect(self.path, read_only=self.read_only)
                 try:
                     check_file(connection, self.path, self._latest)
                 except BaseException:
@@ -221,7 +187,9 @@ class Database:
         return StoreError(f"{self.path} was closed; open a new Store")
 
     def _idle_connection(self) -> apsw.Connection:
-        """This thread's connection, which must not be in a transaction."""
+        """This thread's connection, which must not be in a transaction, to write to. Raises StoreError when it is."""
+        if self.read_only:
+            raise StoreError(f"{self.path} was opened to be read only; open it without read_only to change it")
         connection = self.connection()
         if connection.in_transaction:
             raise StoreError(f"this thread is in the middle of reading {self.path}; write when the search has ended")

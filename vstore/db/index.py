@@ -53,9 +53,9 @@ if TYPE_CHECKING:
 class SqliteIndex:
     """`Index` over one SQLite file. Safe to share between threads; not across fork()."""
 
-    def __init__(self, path: Path, *, create: bool = True) -> None:
+    def __init__(self, path: Path, *, create: bool = True, read_only: bool = False) -> None:
         """Open the file, or make it. Raises StoreError or NotFoundError, and then leaves the file as it was."""
-        self._database = Database(path, latest(), create=create)
+        self._database = Database(path, latest(), create=create, read_only=read_only)
         self._resident = Resident()
         try:
             migrate(self._database)

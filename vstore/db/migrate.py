@@ -9,7 +9,9 @@ from importlib import resources
 import apsw
 
 from vstore import config
-from vstore.db.connection import Database, run, translated
+from vstore.db.connection import Database, run
+from vstore.db.failures import translated
+from vstore.errors import NotAStoreError, StoreError
 
 
 @functools.cache
@@ -28,8 +30,16 @@ def migrate(database: Database) -> None:
     """Bring the file to the latest schema. Safe when many processes open a new file at once."""
     connection = database.connection()
     with translated(database.path):
-        if _version(connection) == latest():
+        version = _version(connection)
+        if version == latest():
             return
+        if database.read_only and not version:
+            raise NotAStoreError(f"{database.path} is empty; open it without read_only to make a store of it")
+        if database.read_only:
+            raise StoreError(
+                f"{database.path} has schema {version}, and this vstore reads {latest()}; open it once without "
+                "read_only to bring it up to date"
+            )
         _use_write_ahead_log(connection)
     with database.write() as connection:
         # Whoever waited for the lock may find the work done, so the version is read again under it.
