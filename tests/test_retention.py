@@ -130,6 +130,24 @@ def test_remembering_again_sets_when_it_expires_and_embeds_nothing(store: Store,
     assert found(store, "kite") == {"a"}
 
 
+def test_a_new_version_is_kept_as_long_as_the_one_before_unless_something_else_is_said(
+    store: Store, tmp_path: Path, later: Later
+) -> None:
+    note = tmp_path / "note.md"
+    note.write_text("red kite", encoding="utf-8")
+    store.add(note)
+    store.keep(note, expires="9d", pinned=True)
+    note.write_text("blue kite", encoding="utf-8")
+    store.add(note)
+    (document,) = store.find(note)
+    assert document.pinned and document.expires_at is not None
+    store.remember("red barn", uri="a", expires="9d")
+    before = store.find("a")[0].expires_at
+    assert store.remember("blue barn", uri="a").expires_at == before
+    later(10 * DAY)
+    assert store.remember("green barn", uri="a").expires_at is None  # what has expired says nothing any more
+
+
 @pytest.mark.parametrize("when", ["yesterday", "2020-01-01", -DAY, "0d", True, float("nan"), [], "9999999999d"])
 def test_a_time_that_cannot_be_meant_is_refused_and_nothing_is_kept(store: Store, when: Any) -> None:
     with pytest.raises(InputError):

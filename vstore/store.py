@@ -146,8 +146,8 @@ class Store:
         """Keep one text. The same text and title again change nothing; the same `uri` replaces what it held.
 
         From `expires` on (a time, or a length of time such as "30d" or a timedelta) it is found no longer, unless it
-        is `pinned`. Raises InputError for an empty text or metadata that is no JSON, NotFoundError when it is forgotten
-        at once.
+        is `pinned`; what is not said of it stays as it was. Raises InputError for an empty text or metadata that is no
+        JSON, NotFoundError when it is forgotten at once.
         """
         from vstore.ingest.pipeline import add_document
         from vstore.ingest.read import read_text

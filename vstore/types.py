@@ -136,7 +136,7 @@ class Document:
     `content_hash` covers all that decides what is stored (text, title, metadata, tags), so equal hashes mean
     that there is nothing to do. `modified_at` is the source's own time, when it has one; `created_at` when the store
     first saw it (None: now, or what an earlier version has). From `expires_at` on it is found no longer, unless it is
-    `pinned`.
+    `pinned`; None and False leave both as an earlier version has them.
     """
 
     uri: str

@@ -225,13 +225,13 @@ def _put_document(connection: apsw.Connection, document: Document) -> int:
     )
     ((document_id,),) = run(
         connection,
-        "INSERT INTO documents"
+        "INSERT INTO documents AS d"
         " (collection_id, uri, title, media_type, content_hash, metadata, tags, created_at, updated_at,"
         " expires_at, pinned, text) SELECT id, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ? FROM collections WHERE name = ?"
         " ON CONFLICT (collection_id, uri) DO UPDATE SET title = excluded.title, media_type = excluded.media_type,"
         " content_hash = excluded.content_hash, metadata = excluded.metadata, tags = excluded.tags,"
-        " updated_at = excluded.updated_at, expires_at = excluded.expires_at, pinned = excluded.pinned,"
-        " text = excluded.text RETURNING id",
+        " updated_at = excluded.updated_at, text = excluded.text, pinned = d.pinned OR excluded.pinned,"
+        f" expires_at = coalesce(excluded.expires_at, CASE WHEN {LIVE} THEN d.expires_at END) RETURNING id",
         (
             document.uri,
             document.title,
@@ -245,6 +245,7 @@ def _put_document(connection: apsw.Connection, document: Document) -> int:
             document.pinned,
             zlib.compress(document.text.encode("utf-8")),
             document.collection,
+            moment,
         ),
     )
     return int(document_id)
