@@ -11,18 +11,21 @@ import pytest
 from vstore.config import MAX_FILE_BYTES
 from vstore.errors import InputError
 from vstore.ingest.read import read_file, read_text, source_hash
+from vstore.ingest.sandbox import Sandbox
 from vstore.ingest.walk import Skipped
 from vstore.types import Document
 
 
 def read(path: Path, **labels: Any) -> Document:
-    [document] = read_file(path, collection="c", **labels)
+    with Sandbox() as sandbox:
+        [document] = read_file(path, sandbox, "c", **labels)
     assert isinstance(document, Document), document
     return document
 
 
 def reason(path: Path) -> str:
-    [skipped] = read_file(path, collection="c")
+    with Sandbox() as sandbox:
+        [skipped] = read_file(path, sandbox, "c")
     assert isinstance(skipped, Skipped)
     assert skipped.path == path
     return skipped.reason
@@ -149,7 +152,7 @@ def test_metadata_must_be_json(tmp_path: Path, metadata: dict[str, Any]) -> None
     with pytest.raises(InputError, match="metadata"):
         read_text("text", uri="u", collection="c", metadata=metadata)
     with pytest.raises(InputError, match="metadata"):
-        list(read_file(tmp_path / "a.txt", collection="c", metadata=metadata))
+        list(read_file(tmp_path / "a.txt", Sandbox(), "c", metadata=metadata))
 
 
 def test_blank_text_at_hand_is_an_error() -> None:

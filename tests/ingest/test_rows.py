@@ -8,6 +8,7 @@ from pathlib import Path
 
 from vstore.config import MAX_BAD_ROWS
 from vstore.ingest.read import read_file
+from vstore.ingest.sandbox import Sandbox
 from vstore.ingest.walk import Skipped
 from vstore.types import Document
 
@@ -15,7 +16,7 @@ from vstore.types import Document
 def read(path: Path, *lines: object) -> list[Document | Skipped]:
     path = path / "corpus.jsonl"
     path.write_text("\n".join(line if isinstance(line, str) else json.dumps(line) for line in lines), encoding="utf-8")
-    return list(read_file(path, collection="c"))
+    return list(read_file(path, Sandbox(), "c"))
 
 
 def test_fields_with_a_meaning_and_the_rest_as_metadata(tmp_path: Path) -> None:

@@ -11,11 +11,12 @@ ROWS: Final = "application/x-ndjson"
 PDF: Final = "application/pdf"
 CODE: Final = "text/x-"  # what the media type of source code begins with; the language follows
 OFFICE: Final = "application/vnd.openxmlformats-officedocument."
+HTML: Final = "text/html"
 
 _FORMATS = {
     MARKDOWN: "md markdown mdx mkd",
     "text/x-rst": "rst",
-    "text/html": "html htm xhtml",
+    HTML: "html htm xhtml",
     "text/csv": "csv",
     "text/tab-separated-values": "tsv tab",
     "application/json": "json geojson ipynb webmanifest",
@@ -66,3 +67,8 @@ _SUFFIXES = {
 def media_type(path: PurePath) -> str:
     """The media type by the file's name or suffix, without regard to case; text/plain for all that is not known."""
     return _NAMES.get(path.name.lower()) or _SUFFIXES.get(path.suffix.lower(), PLAIN)
+
+
+def is_foreign(media_type: str) -> bool:
+    """Whether files of this type are read by a library of others, and so in a process of their own."""
+    return media_type in (HTML, PDF) or media_type.startswith(OFFICE)

@@ -36,9 +36,11 @@ def parse(data: bytes, kind: str) -> Parsed:
             return _PARSERS[kind](io.BytesIO(data))
     except ImportError as error:
         raise MissingExtraError(f"{kind} files need an extra: pip install 'vstore[documents]'") from error
-    except Unreadable:
+    except (Unreadable, MemoryError):
         raise
     except Exception as error:  # these packages raise whatever they stumble over in a damaged file
+        if "memory" in str(error).lower():  # the XML parser has no exception of its own for it
+            raise MemoryError from error
         raise Unreadable(f"damaged {kind} file ({type(error).__name__})") from error
 
 

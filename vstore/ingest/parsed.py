@@ -32,6 +32,13 @@ def check_length(characters: int) -> None:
         raise Unreadable(f"more than {MAX_DOCUMENT_CHARS:,} characters of text")
 
 
+def not_blank(parsed: Parsed) -> Parsed:
+    """The same. Raises Unreadable when its text is blank."""
+    if not parsed.text.strip():
+        raise Unreadable("empty")
+    return parsed
+
+
 def join_sections(parts: Iterable[tuple[str, str]]) -> tuple[str, tuple[Section, ...]]:
     """Join (heading, text) pairs by blank lines: the whole text, and one section for each pair that has text.
 

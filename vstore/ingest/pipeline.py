@@ -20,6 +20,7 @@ from vstore.ingest.ahead import ahead
 from vstore.ingest.chunk import Chunker
 from vstore.ingest.read import read_file, source_hash
 from vstore.ingest.report import AddReport, Progress
+from vstore.ingest.sandbox import Sandbox
 from vstore.ingest.walk import Skipped, find_files
 from vstore.paths import file_uri
 from vstore.storage import Index
@@ -94,12 +95,14 @@ def add_files(
     exist, and whatever `model` raises.
     """
     tally = Tally()
-    documents = _read(index, _files(targets, own_files, tally), labels, tally)
+    sandbox = Sandbox()
+    documents = _read(index, _files(targets, own_files, tally), sandbox, labels, tally)
     progress(tally.progress())
     with (
         index.bulk(),
         closing(ahead(_cut(index, documents, model, tally), config.READ_AHEAD)) as cuts,
         closing(ahead(_embedded(index, model, _windows(cuts)), config.EMBED_AHEAD)) as steps,
+        sandbox,  # closed first, so that nobody waits for a file that is being parsed
     ):
         for step in steps:
             _follow(index, model, step, tally, progress)
@@ -141,7 +144,7 @@ def _size(path: Path) -> int:
         return 0
 
 
-def _read(index: Index, files: Iterable[Path], labels: Labels, tally: Tally) -> Iterator[Document]:
+def _read(index: Index, files: Iterable[Path], sandbox: Sandbox, labels: Labels, tally: Tally) -> Iterator[Document]:
     """The documents of all files that are not known to be unchanged before they are parsed."""
     for path in files:
         size = _size(path)
@@ -150,7 +153,7 @@ def _read(index: Index, files: Iterable[Path], labels: Labels, tally: Tally) -> 
             tally.outcomes["unchanged"] += 1
             tally.bytes_passed += size
         else:
-            for found in read_file(path, collection=labels.collection, tags=labels.tags, metadata=labels.metadata):
+            for found in read_file(path, sandbox, labels.collection, labels.tags, labels.metadata):
                 if isinstance(found, Skipped):
                     tally.skipped.append(found)
                 else:

@@ -11,10 +11,11 @@ from types import MappingProxyType
 from typing import Any, Final
 
 from vstore.errors import MissingExtraError
-from vstore.ingest import formats, media
+from vstore.ingest import media
 from vstore.ingest.digest import digest
 from vstore.ingest.parsed import Parsed, Unreadable
 from vstore.ingest.rows import Row, read_rows
+from vstore.ingest.sandbox import Sandbox
 from vstore.ingest.source import load
 from vstore.ingest.text import clean
 from vstore.ingest.walk import Skipped
@@ -37,7 +38,7 @@ def source_hash(path: Path, collection: str, tags: tuple[str, ...] = (), metadat
 
 
 def read_file(
-    path: Path, *, collection: str, tags: tuple[str, ...] = (), metadata: Mapping[str, Any] = _NOTHING
+    path: Path, sandbox: Sandbox, collection: str, tags: tuple[str, ...] = (), metadata: Mapping[str, Any] = _NOTHING
 ) -> Iterator[Document | Skipped]:
     """Read a file: one document, or one for each row of a JSONL file, with the uri `<path>#<id>`.
 
@@ -53,7 +54,7 @@ def read_file(
                 yield row if isinstance(row, Skipped) else labels.row_document(row, f"{uri}#{row.id}")
         else:
             source = load(path)
-            parsed = formats.parse(source.data, kind)
+            parsed = sandbox.parse(source.data, kind)
             title = parsed.title or clean(path.stem)
             content_hash = labels.file_hash(path, source.data)
             yield labels.document(parsed, uri, title, kind, content_hash, source.modified_at)
@@ -79,7 +80,8 @@ def read_text(
     """
     labels = _Labels(collection, tags, metadata)
     text, title = clean(text), clean(title)
-    parsed = formats.parse_text(text, media_type, title)
+    with Sandbox() as sandbox:
+        parsed = sandbox.parse_text(text, media_type, title)
     title = title or parsed.title
     kept = tuple(word for word in (expires_at and expires_at.isoformat(), pinned and "pinned") if word)
     content_hash = labels.hash(text.encode(), title, media_type, kept)
