@@ -38,13 +38,18 @@ DEFINITION_CHARS: Final = 200  # characters of a source line looked at for a def
 MAX_SIGNATURE_CHARS: Final = 120  # characters of a definition's first line that serve as its heading
 MAX_UNPACKED_BYTES: Final = 512 * 2**20  # bytes an office file may unpack to; a bomb of 0.5 MB unpacks to as much
 MAX_ARCHIVE_ENTRIES: Final = 10_000  # parts of an office file; a book with a picture on each page has about 1,000
+MAX_UNPACK_RATIO: Final = 100  # unpacked bytes for a packed one; sheets of numbers have 10 to 30, a bomb has 1,000
+UNSUSPICIOUS_BYTES: Final = 16 * 2**20  # unpacked bytes of a part below which its ratio does not matter
 PARSE_MEMORY_BYTES: Final = 2**30  # bytes of address space of the process that parses; PDF of 50 MB take a third of it
 PARSE_CPU_S: Final = 10  # seconds of processor time a file; a PDF of 1,000 pages takes about 2
 PARSE_WALL_S: Final = 20.0  # seconds a file on a machine that is busy with other things; then the process is ended
 PARSE_WRITES_BYTES: Final = 0  # bytes that process may write to a file: its answer goes through a pipe
 MAX_ANSWER_BYTES: Final = 256 * 2**20  # bytes of its answer; MAX_DOCUMENT_CHARS of any alphabet, and their sections
 
+MAX_SECTIONS: Final = 500_000  # of a document; its chunks take about 0.5 GB of memory while they are cut
+MAX_COLUMNS: Final = 20_000  # of a CSV file; spreadsheets have at most 16,384
 MAX_COLUMN_NAME: Final = 100  # characters; a longer cell in the first row of a table is content, not a name
+MAX_INTEGER_BITS: Final = 4_096  # of a number in metadata; Python refuses to print 4,300 digits, which is 14,000 bits
 MIN_IDENTIFIER: Final = 6  # characters; shorter words in mixed case are names and units (mRNA, kHz, PhD) and stay whole
 MAX_IDENTIFIER: Final = 128  # characters; longer "words" are data and are not cut into parts
 

@@ -68,17 +68,17 @@ def test_broken_markup_is_read_as_browsers_do() -> None:
 )
 def test_hostile_pages_take_linear_time(piece: str) -> None:
     """100 KB of each; a quadratic parser needs seconds to minutes."""
-    begun = time.perf_counter()
+    begun = time.process_time()
     html.parse(piece * (100_000 // len(piece)))
-    assert time.perf_counter() - begun < 2
+    assert time.process_time() - begun < 2
 
 
 @pytest.mark.parametrize("piece", ["<div>", "<rt>", "<ul><li>", "<dl><dd>", "<b>", "<optgroup>", "<dd><li>"])
 def test_elements_nested_beyond_reason_are_refused_at_once(piece: str) -> None:
-    begun = time.perf_counter()
+    begun = time.process_time()
     with pytest.raises(Unreadable, match="512"):
         html.parse(piece * (1_000_000 // len(piece)))
-    assert time.perf_counter() - begun < 1
+    assert time.process_time() - begun < 1
 
 
 def test_a_long_ordinary_page_is_not_taken_for_a_deep_one() -> None:

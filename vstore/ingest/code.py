@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from typing import Final
 
 from vstore.config import DEFINITION_CHARS, MAX_SIGNATURE_CHARS
-from vstore.ingest.parsed import Parsed
+from vstore.ingest.parsed import Parsed, bounded
 from vstore.types import Section
 
 _ECMASCRIPT = re.compile(
@@ -61,7 +61,7 @@ _COMMENT = ("#", "//", "/*", "*", "--", ";;")
 def parse(text: str, language: str) -> Parsed:
     """Read source code; a language of which nothing is known, and a text without definitions, have no sections."""
     pattern = DEFINITIONS.get(language)
-    starts = list(_definitions(text, pattern)) if pattern else []
+    starts = bounded(_definitions(text, pattern)) if pattern else []
     if not starts:
         return Parsed(text)
     ends = [start for start, _ in starts[1:]] + [len(text)]

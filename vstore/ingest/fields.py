@@ -7,19 +7,23 @@ from collections.abc import Mapping
 from datetime import date, time
 from typing import Any
 
+from vstore.config import MAX_INTEGER_BITS
 from vstore.ingest.text import clean
 
 
 def plain(value: object) -> Any:
     """A JSON value for anything a YAML or JSON parser returns.
 
-    Dates become ISO 8601, sets lists, keys strings, infinities and NaN None; strings are cleaned.
+    Dates become ISO 8601, sets lists, keys strings, infinities and NaN None, numbers that cannot be printed in decimal
+    (YAML may write them otherwise) hexadecimal; strings are cleaned.
     Raises RecursionError when the value is nested beyond the interpreter's limit.
     """
     if isinstance(value, str):
         return clean(value)
-    if value is None or isinstance(value, bool | int):
+    if value is None or isinstance(value, bool):
         return value
+    if isinstance(value, int):
+        return value if value.bit_length() <= MAX_INTEGER_BITS else hex(value)
     if isinstance(value, float):
         return value if math.isfinite(value) else None
     if isinstance(value, date | time):

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import zip_longest
 
-from vstore.ingest.parsed import Parsed
+from vstore.ingest.parsed import Parsed, check_length, check_sections
 from vstore.types import Section
 
 SEPARATOR = " > "
@@ -33,6 +33,8 @@ def sections_of(text: str, headings: Sequence[Heading], title: str) -> tuple[Sec
     A heading's own line is not part of its section, for it is in the section's path, which leaves out a heading of
     level 1 that is the document's title. A heading with neither body nor sub-heading would be lost that way: its line
     is a section, under the path of its ancestors. No headings, no sections.
+
+    Raises Unreadable when the paths, which repeat in every section, are longer than a document may be.
     """
     if not headings:
         return ()
@@ -40,6 +42,7 @@ def sections_of(text: str, headings: Sequence[Heading], title: str) -> tuple[Sec
     if text[: headings[0].start].strip():
         sections.append(Section(0, headings[0].start))
     path: list[Heading] = []
+    length = 0
     for heading, following in zip_longest(headings, headings[1:]):
         while path and path[-1].level >= heading.level:
             path.pop()
@@ -50,6 +53,8 @@ def sections_of(text: str, headings: Sequence[Heading], title: str) -> tuple[Sec
             sections.append(Section(heading.end, end, _join(path, title)))
         elif following is None or following.level <= heading.level:
             sections.append(Section(heading.start, heading.end, above))
+        length += len(above)
+        check_length(length)
     return tuple(sections)
 
 
@@ -79,6 +84,7 @@ class Outline:
         text = " ".join(text.split())
         if text:
             self.add(text)
+            check_sections(len(self._headings))
             self._headings.append(Heading(level, text, self._length - len(text), self._length))
 
     def parsed(self, title: str = "") -> Parsed:

@@ -41,17 +41,25 @@ def render(value: object) -> str:
 
 
 def _leaves(root: object) -> Iterator[tuple[str, str]]:
-    pending: list[tuple[str, Any]] = [("", root)]  # a stack, as JSON may nest as deep as the interpreter's own limit
-    while pending:
-        path, value = pending.pop()
+    """Path and text of each leaf. A path is joined there only, for a long one may have a million branches."""
+    names: list[str] = []
+    ways: list[Iterator[tuple[str, Any]]] = [iter([("", root)])]  # a stack: JSON may nest as deep as Python recurses
+    while ways:
+        step = next(ways[-1], None)
+        if step is None:
+            del ways[-1], names[-1:]
+            continue
+        name, value = step
         if isinstance(value, dict):
-            pending += [(f"{path}.{key}" if path else key, item) for key, item in reversed(value.items())]
+            ways.append((f".{key}", item) for key, item in value.items())
+            names.append(name)
         elif isinstance(value, list) and any(isinstance(item, dict | list) for item in value):
-            pending += [(f"{path}[{index}]", item) for index, item in reversed(list(enumerate(value)))]
+            ways.append((f"[{index}]", item) for index, item in enumerate(value))
+            names.append(name)
         else:
             leaf = ", ".join(map(_scalar, value)) if isinstance(value, list) else _scalar(value)
             if leaf.strip():
-                yield path, leaf
+                yield "".join([*names, name]).removeprefix("."), leaf
 
 
 def _scalar(value: object) -> str:

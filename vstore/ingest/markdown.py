@@ -15,7 +15,7 @@ import yaml
 from vstore.config import FRONT_MATTER_CHARS
 from vstore.ingest.fields import plain, take_tags
 from vstore.ingest.headings import Heading, first_title, sections_of
-from vstore.ingest.parsed import Parsed, usable_title
+from vstore.ingest.parsed import Parsed, bounded, usable_title
 
 _FENCE = re.compile(r" {0,3}(`{3,}|~{3,})(.*)", re.DOTALL)
 _ATX = re.compile(r" {0,3}(#{1,6})(?=[ \t]|$)(.*)", re.DOTALL)
@@ -23,11 +23,14 @@ _SETEXT = re.compile(r" {0,3}(=+|-+)[ \t]*$")
 _NOT_PARAGRAPH = re.compile(r" {0,3}(?:[-+*>|<]|\d{1,9}[.)](?:[ \t]|$))|[ \t]{4}|\t")
 _FRONT_MATTER_END = re.compile(r"^(?:---|\.\.\.)[ \t]*$", re.MULTILINE)
 
+# what the library raises for a value that its tag or form does not allow: 2024-02-31, !!bool perhaps, !!timestamp now
+_YAML_FAILURES = (ValueError, LookupError, AttributeError, TypeError, ArithmeticError, RecursionError)
+
 
 def parse(text: str, title: str = "") -> Parsed:
     """Read Markdown; without a `title` it is the front matter's, else the first heading of level 1."""
     record, body = split_front_matter(text)
-    headings = list(_headings(body))
+    headings = bounded(_headings(body))
     if own_title := usable_title(record.get("title")):
         del record["title"]
     title = title or own_title or usable_title(first_title(headings))
@@ -49,7 +52,7 @@ def split_front_matter(text: str) -> tuple[dict[str, Any], str]:
     try:
         record = yaml.load(text[4 : end.start()], Loader=_LoaderWithoutAliases)
         return (plain(record), text[end.end() :].lstrip("\n")) if isinstance(record, dict) else ({}, text)
-    except (yaml.YAMLError, ValueError, RecursionError):  # ValueError: an impossible date such as 2024-02-31
+    except (yaml.YAMLError, *_YAML_FAILURES):
         return {}, text
 
 

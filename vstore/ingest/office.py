@@ -6,10 +6,12 @@ import io
 import re
 import warnings
 import zipfile
-from collections.abc import Callable, Iterator
+import zlib
+from collections.abc import Callable, Iterator, Sequence
+from itertools import pairwise
 from typing import TYPE_CHECKING, Any, Final
 
-from vstore.config import MAX_ARCHIVE_ENTRIES, MAX_UNPACKED_BYTES
+from vstore.config import MAX_ARCHIVE_ENTRIES, MAX_UNPACK_RATIO, MAX_UNPACKED_BYTES, UNSUSPICIOUS_BYTES
 from vstore.errors import MissingExtraError
 from vstore.ingest.headings import Outline
 from vstore.ingest.parsed import Parsed, Unreadable, join_sections, usable_title
@@ -20,14 +22,18 @@ if TYPE_CHECKING:
     from docx.document import Document as WordDocument
     from docx.table import Table
 
+_ENCRYPTED: Final = 1  # bit of a part's flags
+_LOCAL_HEADER: Final = 30  # bytes before a part, at least
+_XML: Final = (".xml", ".rels", ".vml")  # not .svg and .bin: drawings and settings of printers may declare one
+_DOCTYPE: Final = b"<!DOCTYPE"
 _HEADING_STYLE = re.compile(r"[Hh]eading ([1-9])")
 
 
 def parse(data: bytes, kind: str) -> Parsed:
     """Read a file of kind "docx", "pptx" or "xlsx".
 
-    Raises MissingExtraError when its package is not installed, and Unreadable when the file is damaged or unpacks to
-    more than MAX_UNPACKED_BYTES.
+    Raises MissingExtraError when its package is not installed, and Unreadable when the file is damaged, unpacks to more
+    than MAX_UNPACKED_BYTES, or has what no program writes.
     """
     _check_archive(data)
     try:
@@ -45,14 +51,51 @@ def parse(data: bytes, kind: str) -> Parsed:
 
 
 def _check_archive(data: bytes) -> None:
+    """Look at what the archive says of its parts, then read those that are XML for what XML must not have."""
     try:
         with zipfile.ZipFile(io.BytesIO(data)) as archive:
             entries = archive.infolist()
-    except (zipfile.BadZipFile, ValueError, NotImplementedError) as error:
+            _check_entries(entries)
+            for entry in entries:
+                if entry.filename.lower().endswith(_XML):
+                    _check_part(archive, entry)
+    except (zipfile.BadZipFile, zlib.error, EOFError, ValueError, NotImplementedError, RuntimeError) as error:
         # an encrypted file is not a zip archive at all
         raise Unreadable("not an Office Open XML file: damaged, encrypted or of an older format") from error
+
+
+def _check_entries(entries: Sequence[zipfile.ZipInfo]) -> None:
     if len(entries) > MAX_ARCHIVE_ENTRIES or sum(entry.file_size for entry in entries) > MAX_UNPACKED_BYTES:
         raise Unreadable("unpacks to more than an office file should")
+    if any(_is_bomb(entry) for entry in entries):
+        raise Unreadable(f"a part of it unpacks to more than {MAX_UNPACK_RATIO} times its size")
+    if any(entry.flag_bits & _ENCRYPTED for entry in entries):
+        raise Unreadable("encrypted")
+    names = [entry.filename for entry in entries]
+    if len(set(names)) < len(names):
+        raise Unreadable("two parts of it have the same name")
+    if any(name.startswith("/") or ".." in re.split(r"[/\\]", name) for name in names):
+        raise Unreadable("a part of it has a name that leads out of the file")
+    in_order = sorted(entries, key=lambda entry: entry.header_offset)
+    if any(
+        one.header_offset + _LOCAL_HEADER + one.compress_size > two.header_offset for one, two in pairwise(in_order)
+    ):
+        raise Unreadable("two parts of it overlap")
+
+
+def _is_bomb(entry: zipfile.ZipInfo) -> bool:
+    return entry.file_size > max(UNSUSPICIOUS_BYTES, entry.compress_size * MAX_UNPACK_RATIO)
+
+
+def _check_part(archive: zipfile.ZipFile, entry: zipfile.ZipInfo) -> None:
+    """Raise Unreadable for a document type, which Office Open XML forbids and entities need."""
+    end = b""
+    with archive.open(entry) as part:
+        while block := part.read(2**20):
+            piece = end + block.replace(b"\0", b"")  # whether in 8 or in 16 bits
+            if _DOCTYPE in piece:
+                raise Unreadable("its XML declares a document type")
+            end = piece[-len(_DOCTYPE) :]
 
 
 def _word(file: io.BytesIO) -> Parsed:

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, TypeVar
 
-from vstore.config import MAX_DOCUMENT_CHARS, MAX_TITLE_CHARS
+from vstore.config import MAX_DOCUMENT_CHARS, MAX_SECTIONS, MAX_TITLE_CHARS
 from vstore.errors import InputError
 from vstore.types import Section
+
+Item = TypeVar("Item")
 
 
 class Unreadable(InputError):
@@ -32,6 +34,21 @@ def check_length(characters: int) -> None:
         raise Unreadable(f"more than {MAX_DOCUMENT_CHARS:,} characters of text")
 
 
+def check_sections(count: int) -> None:
+    """Raise Unreadable when a document has more than MAX_SECTIONS parts of any kind."""
+    if count > MAX_SECTIONS:
+        raise Unreadable(f"more than {MAX_SECTIONS:,} sections")
+
+
+def bounded(items: Iterable[Item]) -> list[Item]:
+    """The items as a list. Raises Unreadable as soon as there are more than MAX_SECTIONS."""
+    taken: list[Item] = []
+    for item in items:
+        taken.append(item)
+        check_sections(len(taken))
+    return taken
+
+
 def not_blank(parsed: Parsed) -> Parsed:
     """The same. Raises Unreadable when its text is blank."""
     if not parsed.text.strip():
@@ -42,7 +59,7 @@ def not_blank(parsed: Parsed) -> Parsed:
 def join_sections(parts: Iterable[tuple[str, str]]) -> tuple[str, tuple[Section, ...]]:
     """Join (heading, text) pairs by blank lines: the whole text, and one section for each pair that has text.
 
-    Raises Unreadable as soon as the whole is longer than MAX_DOCUMENT_CHARS.
+    Raises Unreadable as soon as the whole is longer than MAX_DOCUMENT_CHARS, or has more than MAX_SECTIONS.
     """
     texts: list[str] = []
     sections: list[Section] = []
@@ -55,6 +72,7 @@ def join_sections(parts: Iterable[tuple[str, str]]) -> tuple[str, tuple[Section,
         sections.append(Section(position, position + len(body), heading))
         position += len(body) + 2
         check_length(position)
+        check_sections(len(sections))
     return "\n\n".join(texts), tuple(sections)
 
 

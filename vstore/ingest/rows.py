@@ -85,8 +85,10 @@ def _row(line: bytes, number: int, modified_at: datetime) -> Row:
 
 
 def _record(line: bytes) -> dict[str, Any]:
+    text = decode(line)
+    check_length(len(text))
     try:
-        record = plain(json.loads(decode(line)))
+        record = plain(json.loads(text))
     except (ValueError, RecursionError) as error:
         raise Unreadable(f"not JSON ({error})") from error
     if not isinstance(record, dict):

@@ -46,8 +46,8 @@ class Sandbox:
 
     def __init__(self, limits: Limits | None = None) -> None:
         self._limits = limits or Limits()
-        self._turn = threading.Lock()  # one file at a time
-        self._state = threading.Lock()  # of the two below
+        self._turn = threading.Lock()  # held while the child is used: one file at a time
+        self._state = threading.Lock()  # held while it is started, or may not be any more
         self._child: _Child | None = None
         self._closed = False
 
@@ -61,9 +61,10 @@ class Sandbox:
         """End the child. A file that is being parsed counts as unreadable. Closing twice does no harm."""
         with self._state:
             self._closed = True
-            child, self._child = self._child, None
-        if child is not None:
-            child.end()
+            if self._child is not None:
+                self._child.kill()  # whoever waits for it goes on
+        with self._turn:
+            self._drop()
 
     def parse(self, data: bytes, media_type: str) -> Parsed:
         """Read a file's bytes.
@@ -88,14 +89,9 @@ class Sandbox:
         try:
             return child.ask(data, media_type)
         except _Gone as gone:
-            self._drop(child)
-            if not (used and gone.perhaps_not_its_own):
-                raise Unreadable(gone.reason) from gone
-        child, _ = self._running()
-        try:
-            return child.ask(data, media_type)
-        except _Gone as gone:
-            self._drop(child)
+            self._drop()
+            if used and gone.perhaps_not_its_own:
+                return self._ask(data, media_type)
             raise Unreadable(gone.reason) from gone
 
     def _running(self) -> tuple[_Child, bool]:
@@ -111,11 +107,10 @@ class Sandbox:
                     raise Unreadable(f"its parser cannot be started: {error.strerror}") from error
             return self._child, used
 
-    def _drop(self, child: _Child) -> None:
-        child.end()
-        with self._state:
-            if self._child is child:
-                self._child = None
+    def _drop(self) -> None:
+        if self._child is not None:
+            self._child.end()
+            self._child = None
 
 
 class _Gone(Exception):
@@ -154,9 +149,13 @@ class _Child:
             raise _Gone(self._too_much_memory(), perhaps_not_its_own=True)
         return _checked(answer)
 
+    def kill(self) -> None:
+        """Let whoever waits for an answer go on; any thread may call it."""
+        self._process.kill()
+
     def end(self) -> None:
         """Kill the process and wait until it is gone."""
-        self._process.kill()
+        self.kill()
         self._process.wait()
         for stream in (self._process.stdin, self._process.stdout, self._process.stderr):
             assert stream is not None
@@ -165,7 +164,7 @@ class _Child:
 
     def _expire(self) -> None:
         self._late = True
-        self._process.kill()
+        self.kill()
 
     def _send(self, data: bytes, media_type: bytes) -> None:
         stream = self._process.stdin

@@ -9,7 +9,7 @@ from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from itertools import chain, islice
 
-from vstore.config import MAX_COLUMN_NAME, TABLE_SNIFF_ROWS
+from vstore.config import MAX_COLUMN_NAME, MAX_COLUMNS, TABLE_SNIFF_ROWS
 from vstore.ingest.parsed import Parsed, join_sections
 
 _DELIMITERS = ",;\t|"
@@ -19,7 +19,8 @@ _NUMBER_OR_DATE = re.compile(r"[-+]?[$€£]?\d[\d\s.,:/%eE+-]*")
 def parse_csv(text: str) -> Parsed:
     """Read a table whose delimiter is the one of `, ; tab |` that gives the most rows the same number of columns.
 
-    A file that the csv module cannot read (a quote that never closes, say) is taken as plain text.
+    A file that the csv module cannot read (a quote that never closes, say) is taken as plain text, and so is one with
+    more than MAX_COLUMNS.
     """
     return _parse(text, max(_DELIMITERS, key=lambda delimiter: _regularity(text, delimiter)))
 
@@ -46,11 +47,18 @@ def render_rows(rows: Iterable[Sequence[str]]) -> Iterator[str]:
 
 def _parse(text: str, delimiter: str) -> Parsed:
     try:
-        rows = (row for row in csv.reader(io.StringIO(text), delimiter=delimiter) if row)
+        rows = (row for row in map(_narrow, csv.reader(io.StringIO(text), delimiter=delimiter)) if row)
         whole, sections = join_sections(("", row) for row in render_rows(rows))
     except csv.Error:
         return Parsed(text)
     return Parsed(whole, sections=sections) if sections else Parsed(text)
+
+
+def _narrow(row: list[str]) -> list[str]:
+    """The same. Raises csv.Error when it has more than MAX_COLUMNS."""
+    if len(row) > MAX_COLUMNS:
+        raise csv.Error("too many columns")
+    return row
 
 
 def _regularity(text: str, delimiter: str) -> tuple[int, int]:
