@@ -16,6 +16,7 @@ from vstore.cli.feedback import feedback
 from vstore.cli.ingest import add, remember
 from vstore.cli.inspect import get, list_, stats
 from vstore.cli.models import models
+from vstore.cli.output import printable, printable_lines
 from vstore.cli.refine import refine
 from vstore.cli.retain import compact, forget, keep
 from vstore.cli.search import search
@@ -33,8 +34,11 @@ class Group(click.Group):
         try:
             return super().invoke(ctx)
         except VstoreError as error:
-            click.echo(f"vstore: {error}", err=True)
+            click.echo(f"vstore: {printable(str(error))}", err=True)
             ctx.exit(1)
+        except click.ClickException as error:  # may quote an argument, such as a file's name
+            error.message = printable_lines(error.message)  # type: ignore[misc]
+            raise
         except KeyboardInterrupt:
             click.echo("vstore: interrupted; what was written before is kept", err=True)
             ctx.exit(INTERRUPTED)

@@ -6,7 +6,7 @@ import click
 
 from vstore import settings
 from vstore.cli.context import Context, json_option, pass_context
-from vstore.cli.output import emit_json
+from vstore.cli.output import emit_json, printable
 
 
 @click.group()
@@ -24,7 +24,7 @@ def list_(context: Context, as_json: bool) -> None:
         emit_json(values)
         return
     for name, entry in values.items():
-        click.echo(f"{name} = {shown(entry['value'])}  ({entry['source']}; {entry['meaning']})")
+        click.echo(f"{name} = {printable(shown(entry['value']))}  ({entry['source']}; {entry['meaning']})")
 
 
 @config.command("get")

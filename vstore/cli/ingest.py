@@ -7,7 +7,7 @@ from typing import Any
 import click
 
 from vstore.cli.context import Context, json_option, keeping_options, label_options, pass_context, text_or_stdin
-from vstore.cli.output import AddProgress, emit_json, print_report
+from vstore.cli.output import AddProgress, emit_json, print_report, printable
 
 
 @click.command()
@@ -91,4 +91,4 @@ def remember(
     if as_json:
         emit_json(document.to_dict())
     else:
-        click.echo(f"remembered {document.uri}")
+        click.echo(f"remembered {printable(document.uri)}")

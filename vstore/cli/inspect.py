@@ -9,7 +9,7 @@ import click
 
 from vstore import config
 from vstore.cli.context import Context, chunk_number, conjunction, filter_options, json_option, pass_context
-from vstore.cli.output import emit_json, print_documents, printable
+from vstore.cli.output import emit_json, print_documents, printable, printable_lines
 from vstore.cli.searches import print_searches
 from vstore.errors import NotFoundError
 
@@ -32,7 +32,7 @@ def get(context: Context, target: str, collection: str | None, as_json: bool) ->
     if as_json:
         emit_json(content.to_dict())
     else:
-        click.echo(printable(content.text))
+        click.echo(printable_lines(content.text))
 
 
 @click.command("list")
@@ -82,9 +82,8 @@ def stats(context: Context, searches: bool, reset: bool, yes: bool, as_json: boo
     if as_json:
         emit_json({"path": str(context.settings.db), "bytes": size, **asdict(found)})
         return
-    click.echo(
-        f"store        {context.settings.db} ({size / 1e6:.1f} MB, schema {found.schema}, SQLite {found.sqlite})"
-    )
+    name = printable(str(context.settings.db))
+    click.echo(f"store        {name} ({size / 1e6:.1f} MB, schema {found.schema}, SQLite {found.sqlite})")
     click.echo(f"documents    {found.documents:,}")
     if found.expired:
         click.echo(f"expired      {found.expired:,} of them; erase them with: vstore compact")
@@ -95,7 +94,8 @@ def stats(context: Context, searches: bool, reset: bool, yes: bool, as_json: boo
         click.echo("model        none yet")
     else:
         click.echo(
-            f"model        {found.space.model}, {found.space.dimension} dimensions ({found.space.fingerprint[:12]})"
+            f"model        {printable(found.space.model)}, {found.space.dimension} dimensions "
+            f"({found.space.fingerprint[:12]})"
             + ("" if scale("hybrid", found.space) else ", no confidence: none was fitted to its scores")
         )
     if found.adapter is not None:

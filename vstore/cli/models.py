@@ -8,7 +8,7 @@ from typing import Any
 import click
 
 from vstore.cli.context import Context, json_option, pass_context
-from vstore.cli.output import DownloadProgress, emit_json
+from vstore.cli.output import DownloadProgress, emit_json, printable
 from vstore.embed import cache, registry
 
 
@@ -59,7 +59,7 @@ def pull(context: Context, name: str | None, folder: Path | None) -> None:
         progress=DownloadProgress(context.quiet),
     )
     embedder.embed_queries(["Is this model ready?"])
-    click.echo(f"{embedder.name} is ready: {embedder.dimension} dimensions, {embedder.max_tokens} tokens")
+    click.echo(f"{printable(embedder.name)} is ready: {embedder.dimension} dimensions, {embedder.max_tokens} tokens")
 
 
 @models.command()

@@ -9,7 +9,7 @@ import textwrap
 import time
 import unicodedata
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 import click
 
@@ -23,17 +23,52 @@ if TYPE_CHECKING:
 LEGS = {"lexical": "keywords", "dense": "meaning"}
 
 
+class _Shown(dict[int, str]):
+    """A table for `str.translate` that leaves out whatever could steer a terminal or turn the direction of text.
+
+    Those are the characters of Unicode's categories C (controls, formats, and what is not assigned) and its separators
+    of lines and paragraphs. `kept` stay; so do the joiners that Persian, Hindi and emoji are written with.
+    """
+
+    def __init__(self, kept: str, *, escaped: bool = False) -> None:
+        super().__init__()
+        self._kept = frozenset(kept + "\u200c\u200d")
+        self._escaped = escaped
+
+    def __missing__(self, code: int) -> str:
+        character = chr(code)
+        category = unicodedata.category(character)
+        if character in self._kept or (category[0] != "C" and category not in ("Zl", "Zp")):
+            shown = character
+        else:
+            shown = json.dumps(character)[1:-1] if self._escaped else "\ufffd"
+        self[code] = shown
+        return shown
+
+
+_LINE: Final = _Shown("")
+_LINES: Final = _Shown("\n\t")
+_JSON: Final = _Shown("\n", escaped=True)
+
+
+def json_text(value: Any, indent: int | None = None) -> str:
+    """JSON with escapes for all that could steer a terminal: the value is the same."""
+    return json.dumps(value, ensure_ascii=False, indent=indent).translate(_JSON)
+
+
 def emit_json(value: Any) -> None:
     """One JSON value on stdout."""
-    click.echo(json.dumps(value, ensure_ascii=False, indent=2))
+    click.echo(json_text(value, indent=2))
 
 
 def printable(text: str) -> str:
-    """Text without control characters, which could steer the terminal; line breaks and tabs stay."""
-    return "".join(
-        character if character in "\n\t" or not unicodedata.category(character).startswith("C") else "\ufffd"
-        for character in text
-    )
+    """Text of others as a part of one line, without what could steer the terminal: U+FFFD stands for it."""
+    return text.translate(_LINE)
+
+
+def printable_lines(text: str) -> str:
+    """The same, with line breaks and tabs."""
+    return text.translate(_LINES)
 
 
 def snippet(text: str, query: str) -> str:
@@ -71,7 +106,7 @@ def print_hit(number: int, hit: Hit, query: str) -> None:
         title = f"{title} > {hit.heading}"
     click.secho(f"{number:2}. {printable(title)}", bold=True, nl=False)
     click.echo(f"  {hit.score:.4f}" + ("" if hit.confidence is None else f"  confidence {hit.confidence:.2f}"))
-    click.secho(f"    {printable(hit.document.uri)}  [chunk {hit.chunk_id}, {hit.document.collection}]", dim=True)
+    click.secho(printable(f"    {hit.document.uri}  [chunk {hit.chunk_id}, {hit.document.collection}]"), dim=True)
     click.echo(f"    {snippet(hit.text, query)}")
 
 
@@ -80,7 +115,7 @@ def print_around(hit: Hit) -> None:
     if hit.context:
         chunks = ", ".join(str(chunk_id) for chunk_id in hit.context.chunk_ids)
         click.secho(f"    [chunk {chunks}, characters {hit.context.start}-{hit.context.end}]", dim=True)
-        click.echo(textwrap.indent(printable(hit.context.text), "    "))
+        click.echo(textwrap.indent(printable_lines(hit.context.text), "    "))
     if hit.duplicates:
         click.secho(f"    near-copies: chunk {', '.join(str(chunk_id) for chunk_id in hit.duplicates)}", dim=True)
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import json
 import os
 import re
 import shutil
@@ -16,7 +15,7 @@ import click
 
 from vstore import arguments, config
 from vstore.cli.context import Context, json_option, pass_context
-from vstore.cli.output import emit_json, printable
+from vstore.cli.output import emit_json, json_text, printable
 from vstore.errors import InputError
 
 if TYPE_CHECKING:
@@ -136,7 +135,7 @@ def mine(context: Context, queries: str | None) -> None:
             click.echo("mining; it takes as long as to search for each query", err=True)
         mined = loop.mined(store, queries)
         for row in rows(store.index, mined):
-            click.echo(json.dumps(row, ensure_ascii=False))
+            click.echo(json_text(row))
     for name, found in rates(mined).items():
         where = printable(name) or "all collections"
         share = f"the first {config.MINING_DEPTH} differ for {found.sets_differ:.0%}"

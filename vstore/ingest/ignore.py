@@ -10,25 +10,19 @@ from typing import Final
 from pathspec import GitIgnoreSpec
 
 _GENERATED: Final = frozenset(("node_modules", "__pycache__"))
+# in lower case; folders such as .ssh, .aws, .gnupg and .git are hidden, and so not entered at all
 _SECRETS: Final = (
-    ".env*",
-    "*.env",
-    ".netrc",
-    ".npmrc",
-    ".pgpass",
-    ".pypirc",
-    "*.jks",
-    "*.kdbx",
-    "*.key",
-    "*.keystore",
-    "*.p12",
-    "*.pem",
-    "*.pfx",
-    "*.ppk",
-    "id_dsa*",
-    "id_ecdsa*",
-    "id_ed25519*",
-    "id_rsa*",
+    # accounts
+    *(".dockercfg", ".env*", "*.env", ".git-credentials", ".htpasswd", ".my.cnf", ".netrc", "_netrc", ".npmrc"),
+    *(".pgpass", ".pypirc", ".vault-token", "client_secret*.json", "credentials", "credentials.csv", "credentials.db"),
+    *("credentials.json", "credentials.toml", "kubeconfig", "*.kubeconfig", "secrets.json", "secrets.toml"),
+    *("secrets.yaml", "secrets.yml", "service-account*.json", "service_account*.json", "*.tfstate", "*.tfvars"),
+    # keys
+    *("id_dsa*", "id_ecdsa*", "id_ed25519*", "id_rsa*", "wallet.dat", "*.gpg", "*.jks", "*.kdb", "*.kdbx", "*.key"),
+    *("*.keystore", "*.keytab", "*.ovpn", "*.p12", "*.p8", "*.pem", "*.pfx", "*.pgp", "*.ppk"),
+    # profiles of browsers
+    *("cookies", "cookies-journal", "cookies.sqlite", "key3.db", "key4.db", "login data", "login data for account"),
+    *("logins.json", "signons.sqlite", "web data"),
 )
 
 

@@ -149,7 +149,7 @@ def _look(path: Path, root: Path, rules: Rules, glob: _Glob | None) -> Path | Sk
     if is_conventional(path.name):
         return None
     if not actual.is_relative_to(root):
-        return Skipped(path, "a link that leads out of the folder")
+        return Skipped(path, "a link that leads out of the folder (name its target to add it)")
     if any(is_conventional(part) for part in actual.relative_to(root).parts):
         return None
     if is_folder:
