@@ -21,7 +21,7 @@ MAX_LINES = 400
 LAYERS = (
     ("errors",),
     ("config", "paths"),
-    ("adapter", "calibration", "filters", "judgements", "searches"),
+    ("adapter", "calibration", "checks", "filters", "judgements", "searches"),
     ("runs", "types"),
     ("results",),
     ("storage",),
@@ -29,7 +29,7 @@ LAYERS = (
     ("embed", "db"),
     ("ingest", "search"),
     ("serving",),
-    ("store",),
+    ("maintenance", "store"),
     ("refine",),
     ("cli",),
     ("__main__",),

@@ -9,9 +9,11 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from vstore.checks import CheckReport
     from vstore.errors import VstoreError
     from vstore.ingest.report import AddReport
     from vstore.judgements import Judgement
+    from vstore.maintenance import check
     from vstore.results import Explanation, Hit, Results
     from vstore.search.optional import Frequency, History, Recency
     from vstore.search.rerank import Rerank, Scorer
@@ -20,6 +22,7 @@ if TYPE_CHECKING:
 
 _HOMES = {
     "AddReport": "vstore.ingest.report",
+    "CheckReport": "vstore.checks",
     "Embedder": "vstore.types",
     "Explanation": "vstore.results",
     "Frequency": "vstore.search.optional",
@@ -32,10 +35,12 @@ _HOMES = {
     "Scorer": "vstore.search.rerank",
     "Store": "vstore.store",
     "VstoreError": "vstore.errors",
+    "check": "vstore.maintenance",
 }
 
 __all__ = [
     "AddReport",
+    "CheckReport",
     "Embedder",
     "Explanation",
     "Frequency",
@@ -48,6 +53,7 @@ __all__ = [
     "Scorer",
     "Store",
     "VstoreError",
+    "check",
 ]
 
 

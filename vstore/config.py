@@ -281,6 +281,21 @@ MINHASH_BANDS: Final = 5  # with 6 rows each: texts with Jaccard similarity .9 /
 MINHASH_ROWS: Final = 6  # probability .98 / .78 / .21 / .02
 MINHASH_WORDS: Final = 8  # content words; shorter texts reach a similarity of .8 by one word more alone, which is exact
 
+# --- checking and repair ----------------------------------------------------------------------------------------------
+
+CHECK_ROWS: Final = 2_000  # rows looked at together: 3 MB of vectors of 384 dimensions, and enough for numpy to be fast
+CHECK_EXAMPLES: Final = 10  # of what breaks an invariant, named in a report; the counts are always of all
+CHECK_MESSAGES: Final = 1_000  # of SQLite about damaged pages; more of them say nothing new
+CHECK_MEMORY_BYTES: Final = 2**30  # of a file; up to here the copy of its keyword index is compared in memory
+CHECK_PREFIXES: Final = 1_000_000  # hashes tried for chunks under titles that were cut, about 2 seconds
+CHECK_LOG_BYTES: Final = (
+    8 * WAL_SIZE_LIMIT
+)  # of the log: writers keep it to a quarter of this unless a reader is in the way
+CHECK_FREE_BYTES: Final = 64 * 2**20  # bytes of free pages that are worth a word
+CHECK_FREE_SHARE: Final = 0.25  # of the file; less is used up by the next documents
+UNIT_TOLERANCE: Final = 1e-3  # of a vector's length; float32 of 4,096 dimensions is right to 1e-6, float16 to this
+REPAIR_ROWS: Final = 256  # chunks mended in one transaction: others wait a fraction of a second for the lock
+
 # --- showing ----------------------------------------------------------------------------------------------------------
 
 SNIPPET_CHARS: Final = 240  # characters; three lines of a terminal

@@ -15,6 +15,7 @@ from vstore.cli.demo import demo
 from vstore.cli.feedback import feedback
 from vstore.cli.ingest import add, remember
 from vstore.cli.inspect import get, list_, stats
+from vstore.cli.maintain import check
 from vstore.cli.models import models
 from vstore.cli.output import printable, printable_lines
 from vstore.cli.refine import refine
@@ -67,6 +68,7 @@ for command in (
     forget,
     feedback,
     stats,
+    check,
     compact,
     refine,
     models,

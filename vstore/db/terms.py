@@ -72,12 +72,17 @@ def put(
     connection: apsw.Connection, tokenize: apsw.FTS5Tokenizer, chunk_id: int, head: Sequence[str], body: Sequence[str]
 ) -> None:
     """Write the forward index of one chunk from the texts of its head and body columns."""
-    head_counts, body_counts = _stem_counts(tokenize, head), _stem_counts(tokenize, body)
     run(
         connection,
         "INSERT INTO chunk_terms (chunk_id, length, head, body) VALUES (?, ?, ?, ?)",
-        (chunk_id, head_counts.total() + body_counts.total(), pack(head_counts), pack(body_counts)),
+        (chunk_id, *entry(tokenize, head, body)),
     )
+
+
+def entry(tokenize: apsw.FTS5Tokenizer, head: Sequence[str], body: Sequence[str]) -> tuple[int, bytes, bytes]:
+    """The forward index of one chunk: its length, and the blobs of its head and body columns."""
+    head_counts, body_counts = _stem_counts(tokenize, head), _stem_counts(tokenize, body)
+    return head_counts.total() + body_counts.total(), pack(head_counts), pack(body_counts)
 
 
 def _stem_counts(tokenize: apsw.FTS5Tokenizer, texts: Sequence[str]) -> Counter[int]:
