@@ -9,11 +9,11 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from vstore.checks import CheckReport
+    from vstore.checks import CheckReport, RepairReport
     from vstore.errors import VstoreError
     from vstore.ingest.report import AddReport
     from vstore.judgements import Judgement
-    from vstore.maintenance import check
+    from vstore.maintenance import check, repair
     from vstore.results import Explanation, Hit, Results
     from vstore.search.optional import Frequency, History, Recency
     from vstore.search.rerank import Rerank, Scorer
@@ -30,12 +30,14 @@ _HOMES = {
     "Hit": "vstore.results",
     "Recency": "vstore.search.optional",
     "Judgement": "vstore.judgements",
+    "RepairReport": "vstore.checks",
     "Rerank": "vstore.search.rerank",
     "Results": "vstore.results",
     "Scorer": "vstore.search.rerank",
     "Store": "vstore.store",
     "VstoreError": "vstore.errors",
     "check": "vstore.maintenance",
+    "repair": "vstore.maintenance",
 }
 
 __all__ = [
@@ -48,12 +50,14 @@ __all__ = [
     "Hit",
     "Judgement",
     "Recency",
+    "RepairReport",
     "Rerank",
     "Results",
     "Scorer",
     "Store",
     "VstoreError",
     "check",
+    "repair",
 ]
 
 

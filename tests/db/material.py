@@ -36,7 +36,8 @@ def cut(bodies: Sequence[str], title: str = "", headings: Sequence[str] = ()) ->
     start = 0
     for ordinal, body in enumerate(bodies):
         heading = headings[ordinal] if headings else ""
-        chunks.append(Chunk(ordinal, start, start + len(body), heading, body, digest(title, heading, body)))
+        seen = "\n".join(part for part in (title, heading, body) if part)  # as `Chunker.embedding_text` gives it
+        chunks.append(Chunk(ordinal, start, start + len(body), heading, body, digest(seen)))
         start += len(body) + len(GAP)
     return GAP.join(bodies), chunks
 

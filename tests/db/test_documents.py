@@ -163,7 +163,7 @@ def test_embedded_chunks_are_those_of_that_document_only(index: SqliteIndex) -> 
     assert index.embedded_chunks(names) == [frozenset(), frozenset()]
     put(index, "a", "red")
     put(index, "b", "green")
-    assert index.embedded_chunks(names) == [{digest("", "", "red")}, frozenset()]
+    assert index.embedded_chunks(names) == [{digest("red")}, frozenset()]
 
 
 def test_a_changed_title_indexes_every_chunk_anew(index: SqliteIndex, path: Path) -> None:

@@ -15,7 +15,7 @@ from vstore.db.check_scan import Fault, Invariant, Scan, Tallies, Tally, stream
 from vstore.db.connection import run
 
 KEYWORDS = "chunks_fts"
-_SHADOWS = ("data", "idx", "docsize", "config")
+SHADOWS = ("data", "idx", "docsize", "config")
 
 # --- the keyword index ------------------------------------------------------------------------------------------------
 
@@ -58,7 +58,7 @@ def _copied(connection: apsw.Connection) -> Iterator[None]:
     run(connection, "CREATE TEMP VIEW chunks_indexed AS SELECT * FROM main.chunks_indexed")
     run(connection, str(sql).replace(KEYWORDS, f"temp.{KEYWORDS}", 1))
     try:
-        for shadow in _SHADOWS:
+        for shadow in SHADOWS:
             run(connection, f"DELETE FROM temp.{KEYWORDS}_{shadow}")
             run(connection, f"INSERT INTO temp.{KEYWORDS}_{shadow} SELECT * FROM main.{KEYWORDS}_{shadow}")
         yield
@@ -140,16 +140,21 @@ class Words:
     kept_extra: str
     kept_entry: tuple[int | None, bytes | None, bytes | None]
 
+    @property
+    def is_right(self) -> bool:
+        """Whether the file has what the words give."""
+        return (self.extra, self.entry) == (self.kept_extra, self.kept_entry)
 
-def words(connection: apsw.Connection) -> Iterator[Words]:
-    """Every chunk of a document that is there."""
+
+def words(connection: apsw.Connection, after: int = 0, limit: int = -1) -> Iterator[Words]:
+    """The first `limit` chunks (-1: all) with ids above `after` whose documents are there."""
     sql = (
         "SELECT c.id, CAST(d.title AS BLOB), CAST(c.heading AS BLOB), CAST(c.text AS BLOB), CAST(c.extra AS BLOB), "
         "t.length, t.head, t.body FROM chunks AS c JOIN documents AS d ON d.id = c.document_id "
-        "LEFT JOIN chunk_terms AS t ON t.chunk_id = c.id"
+        "LEFT JOIN chunk_terms AS t ON t.chunk_id = c.id WHERE c.id > ? ORDER BY c.id LIMIT ?"
     )
     tokenize = tokenizer(connection)
-    for chunk_id, *blobs, length, head, body in stream(connection, sql):
+    for chunk_id, *blobs, length, head, body in stream(connection, sql, after, limit):
         title, heading, text, kept = (blob.decode("utf-8", "replace") for blob in blobs)
         extra = extra_text(tokenize, "\n".join((title, heading, text)))
         entry = terms.entry(tokenize, (title, heading), (text, extra))
@@ -168,7 +173,7 @@ def _of_words(scan: Scan) -> Tallies:
 
 
 _ANEW = "vstore check --repair makes it anew"
-_FTS = (KEYWORDS, *(f"{KEYWORDS}_{shadow}" for shadow in _SHADOWS))
+_FTS = (KEYWORDS, *(f"{KEYWORDS}_{shadow}" for shadow in SHADOWS))
 _CONTENT = ("chunks", "documents", "chunks_indexed")
 INVARIANTS = (
     Invariant(

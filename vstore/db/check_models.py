@@ -53,7 +53,7 @@ def _active(scan: Scan) -> Iterator[Fault]:
     elif number not in {space.number for space in scan.kept}:
         yield Fault("the vectors of the model that serves are not kept", name)
     elif kind == "adapter" and weightless:
-        yield Fault("the adapter that serves has no weights", name, certain)
+        yield Fault("the adapter that serves has no weights", name, mendable=True)
     elif status != "active":
         yield Fault(f"the model that serves is noted as {status}", name)
     else:

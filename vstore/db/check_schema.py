@@ -82,27 +82,33 @@ def expected(version: int) -> dict[tuple[str, str], str]:
         for number, script in scripts():
             if number <= version:
                 run(made, script)
-        return {(kind, name): _normal(sql) for kind, name, sql in run(made, _OBJECTS)}
+        return {(kind, name): sql for kind, name, sql in run(made, _OBJECTS) if sql}
     finally:
         made.close()
 
 
-def _normal(sql: str | None) -> str:
-    return " ".join((sql or "").split())
-
-
 def _present(scan: Scan) -> dict[tuple[str, str], str]:
-    return {(kind, name): _normal(sql) for kind, name, sql in run(scan.connection, _OBJECTS)}
+    return {(kind, name): sql for kind, name, sql in run(scan.connection, _OBJECTS) if sql}
+
+
+def changed(scan: Scan) -> Iterator[tuple[str, str, str | None, str]]:
+    """What is missing or not as vstore makes it: type, name, SQL (None: missing), and what that should be."""
+    present = _present(scan)
+    for (kind, name), sql in expected(scan.version).items():
+        found = present.get((kind, name))
+        if found is None or found.split() != sql.split():
+            yield kind, name, found, sql
+
+
+def is_derived(kind: str, name: str) -> bool:
+    """Whether nothing is lost with it."""
+    return kind == "index" or name in _DERIVED or name.startswith(_KEYWORDS)
 
 
 def _tables(scan: Scan) -> Iterator[Fault]:
-    present = _present(scan)
-    for (kind, name), sql in expected(scan.version).items():
-        derived = kind == "index" or name.startswith(_KEYWORDS) or name in _DERIVED
-        if (kind, name) not in present:
-            yield Fault(f"the {kind} {name} is missing", name, derived)
-        elif present[kind, name] != sql:
-            yield Fault(f"the {kind} {name} is not as vstore makes it", name, derived)
+    for kind, name, found, _ in changed(scan):
+        what = "is missing" if found is None else "is not as vstore makes it"
+        yield Fault(f"the {kind} {name} {what}", mendable=is_derived(kind, name))
     if {"active", "models"} <= scan.tables:
         for (number,) in run(scan.connection, ACTIVE_SPACE):
             for table in (f"vectors_g{number}", f"codes_g{number}"):
@@ -126,8 +132,8 @@ def _unknown(scan: Scan) -> Iterator[Fault]:
 
 # --- references -------------------------------------------------------------------------------------------------------
 
-# Rows that say something of a row that is gone: the schema itself says what becomes of them (ON DELETE).
-FOLLOWING = ("chunk_terms", "answers", "feedback", "queries", "refine_queries", "refine_runs", "model_files")
+# What says something of another row, and nothing without it: its foreign keys say what becomes of it.
+_FOLLOWING = ("chunk_terms", "answers", "feedback", "queries", "refine_queries", "refine_runs", "model_files")
 
 
 def _references(scan: Scan) -> Iterator[Fault]:
@@ -135,8 +141,13 @@ def _references(scan: Scan) -> Iterator[Fault]:
         yield Fault(
             f"a row of {table} refers to a row of {parent} that is not there",
             f"{table} {rowid}" if rowid is not None else "",
-            table in FOLLOWING or bool(_OURS.fullmatch(table)),
+            is_following(table),
         )
+
+
+def is_following(table: str) -> bool:
+    """Whether rows of a table may go, or be set free, when what they refer to is gone."""
+    return table in _FOLLOWING or _OURS.fullmatch(table) is not None
 
 
 # --- where it lies ----------------------------------------------------------------------------------------------------

@@ -7,6 +7,7 @@ import json
 import zlib
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from itertools import islice
 
 import apsw
 import numpy as np
@@ -57,14 +58,17 @@ class Whole:
         return [*found, self.text[at:]]
 
 
-def wholes(connection: apsw.Connection) -> Iterator[Whole]:
-    """Every document with its chunks, one after the other."""
-    documents = "SELECT id, CAST(uri AS BLOB), CAST(title AS BLOB), text FROM documents ORDER BY id"
+def wholes(connection: apsw.Connection, document_id: int | None = None) -> Iterator[Whole]:
+    """Every document, or this one, with its chunks."""
+    documents = (
+        "SELECT id, CAST(uri AS BLOB), CAST(title AS BLOB), text FROM documents "
+        f"{'' if document_id is None else 'WHERE id = ?'} ORDER BY id"
+    )
     chunks = (
         'SELECT id, ordinal, start, "end", CAST(heading AS BLOB), CAST(text AS BLOB), CAST(content_hash AS BLOB) '
         "FROM chunks WHERE document_id = ? ORDER BY ordinal"
     )
-    for id_, uri, title, text in stream(connection, documents):
+    for id_, uri, title, text in stream(connection, documents, *(() if document_id is None else (document_id,))):
         pieces = [
             Piece(*place, *(_decoded(part) for part in parts))
             for *place, parts in ((*row[:4], row[4:]) for row in stream(connection, chunks, id_))
@@ -91,45 +95,43 @@ class Witness:
 
     The hash was made of the text with what stood before it when it was embedded (see `Chunker.embedding_text`): the
     title, which may have lost its end, and the heading path, which may have lost its beginning, by a model's own
-    tokens. Without that model every place is tried, the likely ones first, CHECK_PREFIXES of them in all.
+    tokens. Without that model every place is tried, the likely ones first: CHECK_PREFIXES for a chunk, until
+    CHECK_PREFIXES_IN_VAIN were tried for chunks that none fits.
     """
 
     def __init__(self) -> None:
-        self._left = config.CHECK_PREFIXES
-        self._known: dict[tuple[str, str], str] = {}  # the last heading's, for the next chunk mostly has the same
+        self._left = config.CHECK_PREFIXES_IN_VAIN
+        self._known: dict[tuple[str, str], bytes] = {}  # the last heading's, for the next chunk mostly has the same
 
     def proves(self, whole: Whole, piece: Piece, text: str | None) -> bool:
         """Whether this was the chunk's text, under this title and heading."""
         if text is None or whole.title is None or piece.heading is None:
             return False
-        names = (whole.title, piece.heading)
-        for prefix in self._prefixes(names):
-            if hashlib.sha256(f"{prefix}{text}".encode()).hexdigest() == piece.content_hash:
+        names, encoded = (whole.title, piece.heading), text.encode()
+        tried = 0
+        for prefix in islice(self._prefixes(names), 2 + max(0, min(config.CHECK_PREFIXES, self._left))):
+            if hashlib.sha256(prefix + encoded).hexdigest() == piece.content_hash:
                 self._known = {names: prefix}
                 return True
+            tried += 1
+        self._left -= tried
         return False
 
-    def _prefixes(self, names: tuple[str, str]) -> Iterator[str]:
+    def _prefixes(self, names: tuple[str, str]) -> Iterator[bytes]:
         if names in self._known:
             yield self._known[names]
-        yield _prefix(*names)
         for title, heading in _trimmed(*names):
-            if not self._left:
-                return
-            self._left -= 1
-            yield _prefix(title, heading)
-
-
-def _prefix(title: str, heading: str) -> str:
-    return "".join(f"{part}\n" for part in (title, heading) if part)
+            yield "".join(f"{part}\n" for part in (title, heading) if part).encode()
 
 
 def _trimmed(title: str, heading: str) -> Iterator[tuple[str, str]]:
-    titles = dict.fromkeys([title, *(title[:end].strip() for end in range(len(title), -1, -1))])
-    headings = dict.fromkeys([heading, *(heading[start:].strip() for start in range(len(heading) + 1))])
-    for path in headings:
-        for name in titles:
-            yield name, path
+    """Title and heading as they are, then with either cut, then with both."""
+    titles = [title[:end].strip() for end in range(len(title), -1, -1)]
+    headings = [heading[start:].strip() for start in range(len(heading) + 1)]
+    yield title, heading
+    yield from ((title, path) for path in headings)
+    yield from ((name, heading) for name in titles)
+    yield from ((name, path) for path in headings for name in titles)
 
 
 def _of_documents(scan: Scan) -> Tallies:
@@ -165,6 +167,17 @@ def _of_chunks(whole: Whole, witness: Witness, *, hashes: bool) -> Iterator[tupl
         else:
             what = "a chunk is not what its document has at that place, and nothing says which is right"
             yield "chunk texts", Fault(what, name)
+
+
+def suspects(connection: apsw.Connection) -> set[int]:
+    """The chunks whose hash does not say that title, heading and text are what they were: nothing is made of them."""
+    witness = Witness()
+    return {
+        piece.id
+        for whole in wholes(connection)
+        for piece in whole.pieces
+        if not witness.proves(whole, piece, piece.text)
+    }
 
 
 def renumbered(whole: Whole) -> list[Piece] | None:
@@ -239,6 +252,12 @@ def _times(scan: Scan) -> Iterator[Fault]:
 
 
 def _queries(scan: Scan) -> Iterator[Fault]:
+    for query_id in damaged_queries(scan):
+        yield Fault("the vector of a logged query is damaged", f"queries {query_id}", mendable=True)
+
+
+def damaged_queries(scan: Scan) -> Iterator[int]:
+    """The logged queries whose vectors are of no use, by id."""
     if "vector" not in scan.columns("queries"):
         return
     sql = (
@@ -247,7 +266,7 @@ def _queries(scan: Scan) -> Iterator[Fault]:
     )
     for id_, vector, dimension in scan.rows(sql):
         if dimension is None or vector is None or len(vector) != 4 * dimension or not _finite(vector):
-            yield Fault("the vector of a logged query is damaged", f"queries {id_}", mendable=True)
+            yield id_
 
 
 def _finite(blob: bytes) -> bool:

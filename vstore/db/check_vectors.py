@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 import numpy as np
+from numpy.typing import NDArray
 
 from vstore import config
 from vstore.db.check_scan import Fault, Invariant, Kept, Scan, Tallies, Tally
@@ -67,6 +68,7 @@ class Judged:
     damaged: dict[int, str] = field(default_factory=dict)
     not_unit: list[int] = field(default_factory=list)
     unlike: list[int] = field(default_factory=list)
+    codeless: list[int] = field(default_factory=list)  # those without a code, and those with a wrong one
 
 
 def judge(rows: Sequence[tuple[int, bytes, int, bytes | None]], dimension: int) -> Judged:
@@ -88,19 +90,21 @@ def judge(rows: Sequence[tuple[int, bytes, int, bytes | None]], dimension: int) 
         }
         far = usable & (np.abs(lengths - 1.0) > config.UNIT_TOLERANCE)
         found.not_unit = [rows[at][0] for at in np.flatnonzero(far).tolist()]
-        found.unlike = _unlike([row[3] for row in rows], array, usable, [row[0] for row in rows])
+        codes = [row[3] for row in rows]
+        wrong = usable & _unlike(codes, array)
+        found.codeless = [rows[at][0] for at in np.flatnonzero(wrong).tolist()]
+        found.unlike = [rows[at][0] for at in np.flatnonzero(wrong).tolist() if codes[at] is not None]
     return found
 
 
-def _unlike(codes: Sequence[bytes | None], array: FloatArray, usable: np.ndarray, ids: Sequence[int]) -> list[int]:
-    """The chunks whose code is not that of their vector; those without one are left to another check."""
+def _unlike(codes: Sequence[bytes | None], array: FloatArray) -> NDArray[np.bool_]:
+    """Which codes are not those of the vectors, (n, dimension), or are missing: (n,)."""
     signs = np.packbits(array > 0, axis=1, bitorder="little")
     width = signs.shape[1]
-    kept = b"".join(code if code is not None and len(code) == width else bytes(width) for code in codes)
-    differ = (np.frombuffer(kept, dtype=np.uint8).reshape(-1, width) != signs).any(axis=1)
-    wrong = [code is not None and len(code) != width for code in codes]
-    present = np.array([code is not None for code in codes])
-    return [ids[at] for at in np.flatnonzero(usable & present & (differ | wrong)).tolist()]
+    sized = np.array([code is not None and len(code) == width for code in codes])
+    kept = b"".join(code if code and len(code) == width else bytes(width) for code in codes)
+    same = (np.frombuffer(kept, dtype=np.uint8).reshape(-1, width) == signs).all(axis=1)
+    return np.asarray(~(sized & same))
 
 
 _ANEW = "vstore check --repair, with the model at hand, makes them anew"

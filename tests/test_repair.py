@@ -1,0 +1,232 @@
+"""What is derived is made anew, so that searches find what they found before; what is not proven is left and named."""
+
+from __future__ import annotations
+
+import os
+import stat
+from contextlib import closing
+from pathlib import Path
+
+import apsw
+import pytest
+from db.damage import DAMAGES, EMBEDDER, QUERIES, build, execute
+from toy import ToyEmbedder
+
+import vstore
+from vstore import Store, VstoreError
+from vstore.db.connection import run
+from vstore.errors import NewerStoreError, NotAStoreError, NotFoundError, StoreDamagedError, StoreError
+
+MENDED = [name for name, damage in DAMAGES.items() if damage.mended]
+REFUSED = {
+    "a page of documents": StoreDamagedError,
+    "a page of vectors": StoreDamagedError,
+    "half of the file": StoreDamagedError,
+    "the header": NotAStoreError,
+    "no bytes": StoreDamagedError,
+    "another application": NotAStoreError,
+    "a newer schema": NewerStoreError,
+}
+LEFT = [name for name, damage in DAMAGES.items() if not damage.mended and name not in REFUSED]
+TOGETHER = (
+    "secure delete off",
+    "an index row too many",
+    "a segment zeroed",
+    "a forward entry of no chunk",
+    "a forward length",
+    "extra words",
+    "a byte of a vector",
+    "a vector of no chunk",
+    "a vector beside, damaged",
+    "a code missing",
+    "the pointer to nowhere",
+    "the text of a chunk",
+    "a chunk misnumbered",
+    "the vector of a logged query",
+    "an answer that is gone",
+    "an index gone",
+)
+TRUTH = ("collections", "documents", "feedback", "queries", "models", "model_files", "refine_runs")
+
+
+@pytest.fixture(scope="module")
+def original(tmp_path_factory: pytest.TempPathFactory) -> bytes:
+    path = tmp_path_factory.mktemp("sound") / "memory.db"
+    build(path)
+    return path.read_bytes()
+
+
+@pytest.fixture
+def rich(original: bytes, tmp_path: Path) -> Path:
+    path = tmp_path / "memory.db"
+    path.write_bytes(original)
+    path.chmod(0o600)
+    return path
+
+
+def found(path: Path) -> list[object]:
+    """What every query finds in every mode: ids, scores to the last bit, texts."""
+    with Store(path, EMBEDDER, log=False, metrics=False) as store:
+        return [
+            (query, mode, [(hit.chunk_id, hit.score, hit.text) for hit in store.search(query, mode=mode)])
+            for query in QUERIES
+            for mode in ("hybrid", "dense", "lexical")
+        ]
+
+
+def tables(path: Path, names: tuple[str, ...]) -> dict[str, list[tuple[object, ...]]]:
+    with closing(apsw.Connection(str(path))) as connection:
+        return {name: run(connection, f"SELECT * FROM {name}") for name in names}
+
+
+@pytest.fixture(scope="module")
+def expected(original: bytes, tmp_path_factory: pytest.TempPathFactory) -> list[object]:
+    path = tmp_path_factory.mktemp("expected") / "memory.db"
+    path.write_bytes(original)
+    return found(path)
+
+
+@pytest.mark.parametrize("name", MENDED)
+def test_a_mended_file_is_sound_and_searches_find_what_they_found(
+    rich: Path, name: str, expected: list[object]
+) -> None:
+    DAMAGES[name](rich)
+    report = vstore.repair(rich, EMBEDDER)
+    assert report.ok, [(check.name, check.found) for check in report.after.failed]
+    assert report.left == {}
+    if name != "a byte of an adapter":  # the one before it serves
+        assert found(rich) == expected
+    assert vstore.repair(rich, EMBEDDER).steps == ()
+
+
+def test_the_adapter_before_serves_in_the_place_of_a_damaged_one(rich: Path) -> None:
+    with Store(rich, EMBEDDER) as store:
+        now, before = (model.id for model in store.models() if model.kind == "adapter")
+        assert store.stats().adapter == now
+    execute(f"UPDATE models SET weights = zeroblob(length(weights)) WHERE id = {now}")(rich)
+    assert vstore.repair(rich, EMBEDDER).ok
+    with Store(rich, EMBEDDER) as store:
+        assert store.stats().adapter == before
+        assert {model.id: model.status for model in store.models()}[now] == "rolled back"
+
+
+@pytest.mark.parametrize("name", LEFT)
+def test_what_is_not_proven_is_left_as_it_is_and_named(rich: Path, name: str) -> None:
+    damage = DAMAGES[name]
+    damage(rich)
+    there = tuple(table for table in (*TRUTH, "chunks") if table != "feedback")
+    before = tables(rich, there)
+    report = vstore.repair(rich, EMBEDDER)
+    assert not report.ok
+    assert damage.seen_by in {check.name for check in report.after.failed}
+    assert report.after[damage.seen_by].advice
+    assert tables(rich, there) == before
+
+
+@pytest.mark.parametrize("name", REFUSED)
+def test_a_file_that_cannot_be_read_or_is_not_ours_is_refused_untouched(rich: Path, name: str) -> None:
+    DAMAGES[name](rich)
+    content = rich.read_bytes()
+    with pytest.raises(REFUSED[name]):
+        vstore.repair(rich, EMBEDDER)
+    assert rich.read_bytes() == content
+    assert [path.name for path in rich.parent.iterdir()] == ["memory.db"]
+
+
+def test_a_missing_file_is_not_made(tmp_path: Path) -> None:
+    with pytest.raises(NotFoundError):
+        vstore.repair(tmp_path / "absent.db")
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_sound_file_is_not_touched(rich: Path) -> None:
+    content = rich.read_bytes()
+    report = vstore.repair(rich, EMBEDDER)
+    assert (report.ok, report.steps, report.backup) == (True, (), None)
+    assert rich.read_bytes() == content
+    assert [path.name for path in rich.parent.iterdir()] == ["memory.db"]
+
+
+def test_the_copy_is_the_file_as_it_was_and_its_owners_alone(rich: Path) -> None:
+    DAMAGES["a code missing"](rich)
+    before = tables(rich, ("codes_g1", "documents", "chunks_fts_data"))
+    report = vstore.repair(rich, EMBEDDER)
+    assert report.backup is not None and report.backup.parent == rich.parent
+    assert report.backup.name.startswith("memory.before-repair-")
+    assert tables(report.backup, ("codes_g1", "documents", "chunks_fts_data")) == before
+    assert tables(rich, ("codes_g1",))["codes_g1"] != before["codes_g1"]
+    if os.name == "posix":
+        assert stat.S_IMODE(report.backup.stat().st_mode) == 0o600
+    assert vstore.check(report.backup)["code ids"].affected == 1
+
+
+def test_nothing_changes_when_the_copy_cannot_be_made(rich: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    DAMAGES["a code missing"](rich)
+    content = rich.read_bytes()
+
+    def full(*_: object) -> int:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(os, "open", full)
+    with pytest.raises(StoreError, match="without a copy nothing is repaired"):
+        vstore.repair(rich, EMBEDDER)
+    monkeypatch.undo()
+    assert rich.read_bytes() == content
+
+
+def test_what_is_not_approved_is_not_done(rich: Path) -> None:
+    DAMAGES["a code missing"](rich)
+    content = rich.read_bytes()
+
+    class No(Exception):
+        pass
+
+    def approve(report: vstore.CheckReport, steps: tuple[object, ...]) -> None:
+        assert [check.name for check in report.failed] == ["code ids"]
+        assert [step.name for step in steps] == ["references", "codes"]
+        raise No
+
+    with pytest.raises(No):
+        vstore.repair(rich, EMBEDDER, approve=approve)
+    assert rich.read_bytes() == content
+    assert [path.name for path in rich.parent.iterdir()] == ["memory.db"]
+
+
+def test_vectors_are_left_without_their_model_and_the_rest_is_mended(rich: Path) -> None:
+    DAMAGES["a vector and its code missing"](rich)
+    DAMAGES["an index row missing"](rich)
+    report = vstore.repair(rich, ToyEmbedder(24, "another"))
+    assert [check.name for check in report.after.failed] == ["vector ids"]
+    assert "vectors" in report.left
+    assert report.done["keyword index"] > 0
+    assert vstore.repair(rich, EMBEDDER).ok
+
+
+def test_the_keyword_index_is_not_made_of_words_that_are_not_proven(rich: Path) -> None:
+    """First what is damaged has to go: an index made of it would hide that."""
+    DAMAGES["another text of a document"](rich)
+    execute("UPDATE chunks SET text = 'Grey tea' WHERE text GLOB 'Green tea*'")(rich)
+    DAMAGES["secure delete off"](rich)
+    report = vstore.repair(rich, EMBEDDER)
+    assert "forget their documents" in report.left["keyword index"]
+    with Store(rich, EMBEDDER) as store:
+        store.forget("tea")
+    assert vstore.repair(rich, EMBEDDER).ok
+
+
+def test_many_damages_at_once_are_mended_together(rich: Path, expected: list[object]) -> None:
+    for name in TOGETHER:
+        DAMAGES[name](rich)
+    assert len(vstore.check(rich, deep=True).failed) >= 14
+    report = vstore.repair(rich, EMBEDDER)
+    assert report.ok, [(check.name, check.found) for check in report.after.failed]
+    assert found(rich) == expected
+
+
+def test_repair_of_a_store_with_its_own_model_by_name_needs_no_argument(rich: Path) -> None:
+    """A model that nobody knows by name is an error of the step, not of the repair."""
+    DAMAGES["a vector missing"](rich)
+    report = vstore.repair(rich)
+    assert "toy" in report.left["vectors"]
+    assert isinstance(report.to_dict()["after"]["checks"], list)
+    assert issubclass(StoreDamagedError, VstoreError)
