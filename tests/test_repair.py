@@ -10,6 +10,7 @@ from pathlib import Path
 import apsw
 import pytest
 from db.damage import DAMAGES, EMBEDDER, QUERIES, build, execute
+from db.processes import start
 from toy import ToyEmbedder
 
 import vstore
@@ -221,6 +222,71 @@ def test_many_damages_at_once_are_mended_together(rich: Path, expected: list[obj
     report = vstore.repair(rich, EMBEDDER)
     assert report.ok, [(check.name, check.found) for check in report.after.failed]
     assert found(rich) == expected
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="kills a forked process at an exact statement")
+def test_a_repair_may_be_killed_at_any_point_and_done_again(rich: Path, expected: list[object]) -> None:
+    for name in TOGETHER:
+        DAMAGES[name](rich)
+    damaged = rich.read_bytes()
+    forker = start(FORKER, rich)
+    assert forker.stdin is not None and forker.stdout is not None
+
+    def killed_at(statement: int) -> str:
+        for path in rich.parent.iterdir():
+            path.unlink()
+        rich.write_bytes(damaged)
+        print(statement, file=forker.stdin, flush=True)
+        return forker.stdout.readline().strip()
+
+    statements = int(killed_at(0))
+    assert found(rich) == expected
+    for number in range(1, 8):
+        assert killed_at(number * statements // 8) == "killed"
+        report = vstore.repair(rich, EMBEDDER)
+        assert report.ok, (number, report.after.failed, report.left)
+        assert found(rich) == expected
+    _, errors = forker.communicate(timeout=60)
+    assert forker.returncode == 0, errors
+
+
+# Forks a child for each number it reads; the child ends itself before its n-th statement (0: never, and says how many).
+FORKER = """
+import os, signal, sys
+import apsw
+from db.damage import EMBEDDER
+from vstore import maintenance
+from vstore.db import check, index, repair
+from vstore.ingest import chunk
+
+def child(path, last):
+    seen = 0
+    def trace(cursor, sql, bindings):
+        nonlocal seen
+        seen += 1
+        if seen == last:
+            os.kill(os.getpid(), signal.SIGKILL)
+        return True
+    mending = maintenance._do
+    def begun(*arguments):
+        hook = lambda connection: connection.set_exec_trace(trace)
+        for connection in apsw.connections():
+            hook(connection)
+        apsw.connection_hooks[:] = [hook]
+        return mending(*arguments)
+    maintenance._do = begun
+    assert maintenance.repair(path, EMBEDDER).ok
+    print(seen, flush=True)
+
+for line in sys.stdin:
+    process = os.fork()
+    if not process:
+        child(sys.argv[1], int(line))
+        os._exit(0)
+    _, status = os.waitpid(process, 0)
+    if os.WIFSIGNALED(status):
+        print("killed", flush=True)
+"""
 
 
 def test_repair_of_a_store_with_its_own_model_by_name_needs_no_argument(rich: Path) -> None:

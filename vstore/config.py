@@ -287,8 +287,8 @@ CHECK_ROWS: Final = 2_000  # rows looked at together: 3 MB of vectors of 384 dim
 CHECK_EXAMPLES: Final = 10  # of what breaks an invariant, named in a report; the counts are always of all
 CHECK_MESSAGES: Final = 1_000  # of SQLite about damaged pages; more of them say nothing new
 CHECK_MEMORY_BYTES: Final = 2**30  # of a file; up to here the copy of its keyword index is compared in memory
-CHECK_PREFIXES: Final = 20_000  # hashes tried for a chunk whose title or heading may have been cut, 40 ms
-CHECK_PREFIXES_IN_VAIN: Final = 1_000_000  # of all that fit no chunk, 2 seconds: a file with more is damaged throughout
+CHECK_PREFIXES: Final = 200_000  # hashes tried for a chunk whose title and heading may have been cut, 0.4 s
+CHECK_PREFIXES_IN_VAIN: Final = 2_000_000  # of all that fit no chunk, 4 s: a file with more is damaged throughout
 CHECK_LOG_BYTES: Final = (
     8 * WAL_SIZE_LIMIT
 )  # of the log: writers keep it to a quarter of this unless a reader is in the way

@@ -5,6 +5,8 @@ from __future__ import annotations
 import json
 import os
 import random
+import tempfile
+from collections.abc import Iterator
 from contextlib import closing
 from pathlib import Path
 
@@ -74,7 +76,8 @@ def test_a_log_that_was_left_by_a_crash_is_read_and_stays(path: Path) -> None:
         "from pathlib import Path\n"
         "from db.material import put\n"
         "from vstore.db.index import SqliteIndex\n"
-        "put(SqliteIndex(Path(sys.argv[1])), 'a', 'one two', 'three')\n"
+        "index = SqliteIndex(Path(sys.argv[1]))\n"
+        "put(index, 'a', 'one two', 'three')\n"
         "os._exit(0)",
         path,
     )
@@ -90,10 +93,9 @@ def test_a_check_sees_one_moment_while_another_process_writes(path: Path) -> Non
     with closing(SqliteIndex(path)) as index:
         put(index, "first", "one two", "three")
     writer = start(WRITER, path)
-    assert writer.stdout is not None and writer.stdin is not None
+    assert writer.stdout is not None
     assert writer.stdout.readline() == "writing\n"
     reports = [check_file(path, deep=True) for _ in range(10)]
-    writer.stdin.close()
     output, errors = writer.communicate(timeout=60)
     assert writer.returncode == 0, errors
     assert int(output) > 10, "it was never waiting for the checks"
@@ -120,48 +122,51 @@ print(done)
 """
 
 
-@pytest.mark.skipif(os.name != "posix", reason="folders without permission to write are POSIX's")
-def test_a_folder_that_may_not_be_written_to_is_read_without_locks_and_that_is_said(rich: Path) -> None:
-    rich.parent.chmod(0o500)
-    try:
-        report = json.loads(python(UNPRIVILEGED, rich))
-    finally:
-        rich.parent.chmod(0o700)
+@pytest.fixture
+def closed(original: bytes) -> Iterator[Path]:
+    """The store in a folder that may not be written to, below folders that anybody may enter."""
+    if os.name != "posix":
+        pytest.skip("folders without permission to write are POSIX's")
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "memory.db"
+        path.write_bytes(original)
+        path.chmod(0o600)
+        yield path
+        path.parent.chmod(0o700)
+
+
+def test_a_folder_that_may_not_be_written_to_is_read_without_locks_and_that_is_said(closed: Path) -> None:
+    closed.parent.chmod(0o500)
+    report = json.loads(python(UNPRIVILEGED, closed))
     found = {check["name"]: check for check in report["checks"]}
     assert report["ok"]
-    assert found["place"]["status"] == "warning" and "without locks" in found["place"]["found"]
+    assert found["place"]["status"] == "warning"
+    assert "without locks" in found["place"]["found"]
 
 
-@pytest.mark.skipif(os.name != "posix", reason="folders without permission to write are POSIX's")
-def test_a_log_in_a_folder_that_may_not_be_written_to_has_to_be_copied(rich: Path) -> None:
-    rich.with_name(rich.name + "-wal").write_bytes(b"")
-    rich.parent.chmod(0o500)
-    try:
-        report = json.loads(python(UNPRIVILEGED, rich))
-    finally:
-        rich.parent.chmod(0o700)
+def test_a_log_in_a_folder_that_may_not_be_written_to_has_to_be_copied(closed: Path) -> None:
+    closed.with_name("memory.db-wal").write_bytes(b"")
+    closed.parent.chmod(0o500)
+    report = json.loads(python(UNPRIVILEGED, closed))
     (header,) = [check for check in report["checks"] if check["status"] == "failed"]
-    assert header["name"] == "header" and "copy it, together with memory.db-wal" in header["advice"]
+    assert header["name"] == "header"
+    assert "copy it, together with memory.db-wal" in header["advice"]
 
 
 # The superuser may write everywhere, so whoever runs the tests as such becomes somebody else once all is imported.
 UNPRIVILEGED = """
 import json, os, sys
 from pathlib import Path
-import encodings.idna
 from vstore.db.check import check_file
+from vstore.db.migrate import latest
 path = Path(sys.argv[1])
+latest()  # nothing of the package can be read any more below
 if os.getuid() == 0:
-    import ctypes
-    libc = ctypes.CDLL(None, use_errno=True)
-    PR_CAPBSET_DROP, CAP_DAC_OVERRIDE = 24, 1
-    os.chown(path.parent, 65534, 65534)
-    os.chown(path, 65534, 65534)
-    os.chdir(path.parent)
+    for owned in path.parent, *path.parent.iterdir():
+        os.chown(owned, 65534, 65534)
     os.setgid(65534)
     os.setuid(65534)
-report = check_file(path, deep=True)
-print(json.dumps(report.to_dict()))
+print(json.dumps(check_file(path, deep=True).to_dict()))
 """
 
 

@@ -5,6 +5,7 @@ It opens what a `Store` refuses, loads no model, and goes on where one check can
 
 from __future__ import annotations
 
+import stat
 from dataclasses import replace
 from pathlib import Path
 
@@ -39,13 +40,13 @@ def check_file(path: Path, *, deep: bool = False) -> CheckReport:
     """
     check_driver()
     path = expanded(path)
-    if not path.exists():
-        raise NotFoundError(f"there is no store at {path}; name another file with --db")
     try:
-        if path.is_dir():
+        if stat.S_ISDIR(path.stat().st_mode):
             raise IsADirectoryError("it is a folder")
         with reading(path) as (connection, alone):
             return _report(Scan(connection, path, deep, alone))
+    except FileNotFoundError as error:
+        raise NotFoundError(f"there is no store at {path}; name another file with --db") from error
     except UNREADABLE as error:
         return CheckReport(path, deep, None, _unreadable(path, error))
 

@@ -160,6 +160,7 @@ def _permissions(scan: Scan) -> Iterator[Fault]:
         path = scan.path.with_name(scan.path.name + suffix)
         if path.exists() and path.stat().st_mode & (stat.S_IRWXG | stat.S_IRWXO):
             yield Fault(f"others may use {path.name} (mode {path.stat().st_mode & 0o777:04o})")
+            return  # SQLite gives the files beside it the same mode
 
 
 def _log(scan: Scan) -> Iterator[Fault]:

@@ -101,7 +101,8 @@ class Witness:
 
     def __init__(self) -> None:
         self._left = config.CHECK_PREFIXES_IN_VAIN
-        self._known: dict[tuple[str, str], bytes] = {}  # the last heading's, for the next chunk mostly has the same
+        # Of the last that was proven, for the next chunk mostly has the same ones: title and heading, and what was seen
+        self._names = self._seen = ("", "")
 
     def proves(self, whole: Whole, piece: Piece, text: str | None) -> bool:
         """Whether this was the chunk's text, under this title and heading."""
@@ -109,29 +110,27 @@ class Witness:
             return False
         names, encoded = (whole.title, piece.heading), text.encode()
         tried = 0
-        for prefix in islice(self._prefixes(names), 2 + max(0, min(config.CHECK_PREFIXES, self._left))):
+        for seen in islice(self._trimmed(*names), 2 + max(0, min(config.CHECK_PREFIXES, self._left))):
+            prefix = "".join(f"{part}\n" for part in seen if part).encode()
             if hashlib.sha256(prefix + encoded).hexdigest() == piece.content_hash:
-                self._known = {names: prefix}
+                self._names, self._seen = names, seen
                 return True
             tried += 1
         self._left -= tried
         return False
 
-    def _prefixes(self, names: tuple[str, str]) -> Iterator[bytes]:
-        if names in self._known:
-            yield self._known[names]
-        for title, heading in _trimmed(*names):
-            yield "".join(f"{part}\n" for part in (title, heading) if part).encode()
-
-
-def _trimmed(title: str, heading: str) -> Iterator[tuple[str, str]]:
-    """Title and heading as they are, then with either cut, then with both."""
-    titles = [title[:end].strip() for end in range(len(title), -1, -1)]
-    headings = [heading[start:].strip() for start in range(len(heading) + 1)]
-    yield title, heading
-    yield from ((title, path) for path in headings)
-    yield from ((name, heading) for name in titles)
-    yield from ((name, path) for path in headings for name in titles)
+    def _trimmed(self, title: str, heading: str) -> Iterator[tuple[str, str]]:
+        """Title and heading as they are, then with either cut, then with both."""
+        if self._names == (title, heading):
+            yield self._seen
+        yield title, heading
+        titles = [title[:end].strip() for end in range(len(title), -1, -1)]
+        headings = [heading[start:].strip() for start in range(len(heading) + 1)]
+        yield from ((title, path) for path in headings)
+        yield from ((name, heading) for name in titles)
+        if self._names[0] == title:
+            yield from ((self._seen[0], path) for path in headings)
+        yield from ((name, path) for path in headings for name in titles)
 
 
 def _of_documents(scan: Scan) -> Tallies:
