@@ -25,7 +25,8 @@ from vstore.db.check_text import Whole, Witness, damaged_queries, renumbered, su
 from vstore.db.check_vectors import judge, rows_of
 from vstore.db.clock import now, to_datetime
 from vstore.db.codes import sign_code
-from vstore.db.connection import Database, run, translated
+from vstore.db.connection import Database, run
+from vstore.db.failures import translated
 from vstore.db.migrate import latest
 from vstore.errors import StoreError
 
