@@ -20,8 +20,8 @@ MAX_LINES = 400
 # Low to high. A module may import from its own folder and from lower layers only.
 LAYERS = (
     ("errors",),
-    ("config", "paths"),
-    ("adapter", "calibration", "checks", "filters", "judgements", "searches"),
+    ("config", "paths", "processes"),
+    ("adapter", "atomic", "calibration", "checks", "filters", "judgements", "searches"),
     ("runs", "types"),
     ("results",),
     ("storage",),

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from vstore.checks import CheckReport, RepairReport
+    from vstore.db.restore import restore
     from vstore.errors import VstoreError
     from vstore.ingest.report import AddReport
     from vstore.judgements import Judgement
@@ -38,6 +39,7 @@ _HOMES = {
     "VstoreError": "vstore.errors",
     "check": "vstore.maintenance",
     "repair": "vstore.maintenance",
+    "restore": "vstore.db.restore",
 }
 
 __all__ = [
@@ -58,6 +60,7 @@ __all__ = [
     "VstoreError",
     "check",
     "repair",
+    "restore",
 ]
 
 

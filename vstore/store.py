@@ -28,6 +28,7 @@ from vstore.storage import Index
 from vstore.types import DEFAULT_COLLECTION, Embedder, Mode, ModelRecord, Span, Statistics, StoredDocument
 
 if TYPE_CHECKING:
+    from vstore.db.backup import BackupReport
     from vstore.ingest.pipeline import Model
     from vstore.ingest.report import AddReport, Progress
 
@@ -363,6 +364,18 @@ class Store:
         assert model_id is not None, "there is no deadline"
         return model_id
 
+    # --- keeping safe -------------------------------------------------------------------------------------------------
+
+    def backup(self, target: str | Path, *, overwrite: bool = False) -> BackupReport:
+        """Copy the store into a new file, or into a folder under a dated name, and check the copy.
+
+        Others may read and write meanwhile; what they had written when it began is in it. What was forgotten is in no
+        byte of it. Raises InputError when the file is there and `overwrite` is false, StoreError when it cannot be
+        written; then nothing is left of it.
+        """
+        self._journal.flush()
+        return self._index.backup(target, overwrite=overwrite)
+
     # --- parts --------------------------------------------------------------------------------------------------------
 
     def _find(self, collection: str, uri: str) -> StoredDocument:
@@ -381,12 +394,14 @@ class Store:
 
         embedder = self._serving.embedder()
         with self._lock:
-            if self._model is None or self._model.embedder is not embedder:
+            made = self._model
+            # A restore may have given the space of the same model another number.
+            if made is None or made.embedder is not embedder or made.space != self._index.active_space():
                 name = getattr(embedder, "name", type(embedder).__name__)
                 fitted = FITTED.get(embedder.fingerprint)
                 space = self._index.open_space(embedder.fingerprint, embedder.dimension, name, fitted)
-                self._model = Model(embedder, space, Chunker(embedder))
-            return self._model
+                made = self._model = Model(embedder, space, Chunker(embedder))
+            return made
 
 
 def _twice(call: Callable[[], T]) -> T:

@@ -133,7 +133,7 @@ with database.write():
             statements: list[str] = []
             opened.connection().set_profile(lambda sql, _: statements.append(sql))
             migrate(opened)
-            assert statements == ["PRAGMA user_version"]
+            assert statements == ["PRAGMA user_version", "PRAGMA journal_mode"]
         process.stdin.write("\n")
 
 

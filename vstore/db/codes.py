@@ -22,7 +22,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from vstore import config, settings
-from vstore.db.connection import run
+from vstore.db.connection import generation, run
 from vstore.db.scope import Ids
 from vstore.errors import ConfigError
 
@@ -121,6 +121,7 @@ class ResidentCodes:
         self._lock = threading.Lock()
         self._searches = 0
         self._codes: Codes | None = None
+        self._generation = 0  # of the content that they are of
         self.remark: str | None = None  # why they are not kept, when there are too many
         self._versions: WeakKeyDictionary[apsw.Connection, int] = WeakKeyDictionary()  # at which it has those codes
 
@@ -135,14 +136,16 @@ class ResidentCodes:
                 return None
             version, codes = connection.data_version("main"), self._codes
             known = self._versions.get(connection) == version
-            if codes is not None and codes.space.fingerprint != space.fingerprint:  # the number may be the same
+            content = self._generation if known else generation(connection)
+            is_other = codes is not None and codes.space.fingerprint != space.fingerprint  # the number may be the same
+            if is_other or content != self._generation:
                 codes, known = None, False
             if known:  # also that they are too many
                 return codes
             self.remark = self._too_many(space, chunks)
             codes = None if self.remark else _current(connection, codes or _empty(space), chunks)
-            if codes is not self._codes:
-                self._codes = codes
+            if codes is not self._codes or content != self._generation:
+                self._codes, self._generation = codes, content
                 self._versions.clear()
             self._versions[connection] = version
             return codes

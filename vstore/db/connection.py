@@ -74,6 +74,15 @@ def run(connection: apsw.Connection, sql: str, values: tuple[object, ...] = ()) 
     return list(connection.execute(sql, values))
 
 
+def generation(connection: apsw.Connection) -> int:
+    """A number that changes whenever the whole content was replaced, as `restore` does: SQLite's schema version.
+
+    It also changes when tables come or go. Who keeps anything by the ids of rows has to compare it, in the same read
+    transaction: until it changes, an id is never used twice.
+    """
+    return int(run(connection, "PRAGMA schema_version")[0][0])
+
+
 def trim(connection: apsw.Connection, table: str, order: str, limit: int) -> None:
     """Keep the last `limit` rows of a table in that order."""
     run(

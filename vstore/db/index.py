@@ -27,6 +27,7 @@ from vstore.db import (
     traces,
 )
 from vstore.db.analysis import tokenizer
+from vstore.db.backup import BackupReport, backup
 from vstore.db.clock import from_datetime
 from vstore.db.compact import compact
 from vstore.db.connection import Database
@@ -313,6 +314,10 @@ class SqliteIndex:
         """Erase everything that searches have left in the file, the log of queries included."""
         with self._database.write() as connection:
             journal.erase(connection)
+
+    def backup(self, target: str | Path, *, overwrite: bool = False) -> BackupReport:
+        """See `db.backup.backup`."""
+        return backup(self._database, target, overwrite=overwrite)
 
     def close(self) -> None:
         """Close the file. Closing twice does no harm."""

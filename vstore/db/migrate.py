@@ -31,7 +31,7 @@ def migrate(database: Database) -> None:
     connection = database.connection()
     with translated(database.path):
         version = _version(connection)
-        if version == latest():
+        if version == latest() and (database.read_only or run(connection, "PRAGMA journal_mode") == [("wal",)]):
             return
         if database.read_only and not version:
             raise NotAStoreError(f"{database.path} is empty; open it without read_only to make a store of it")
@@ -40,7 +40,7 @@ def migrate(database: Database) -> None:
                 f"{database.path} has schema {version}, and this vstore reads {latest()}; open it once without "
                 "read_only to bring it up to date"
             )
-        _use_write_ahead_log(connection)
+        use_write_ahead_log(connection)  # which backups do not have
     with database.write() as connection:
         # Whoever waited for the lock may find the work done, so the version is read again under it.
         current = _version(connection)
@@ -55,8 +55,8 @@ def _version(connection: apsw.Connection) -> int:
     return int(run(connection, "PRAGMA user_version")[0][0])
 
 
-def _use_write_ahead_log(connection: apsw.Connection) -> None:
-    """The mode is stored in the file, so it is set once, before the first migration.
+def use_write_ahead_log(connection: apsw.Connection) -> None:
+    """The mode is stored in the file, so it is set once: before the first migration, and when a backup is first opened.
 
     SQLite waits for nobody here: while another process does the same it answers "busy" at once.
     """

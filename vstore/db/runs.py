@@ -3,13 +3,11 @@
 from __future__ import annotations
 
 import json
-import os
-import socket
 from collections.abc import Sequence
 
 import apsw
 
-from vstore import config
+from vstore import config, processes
 from vstore.db import models
 from vstore.db.clock import now, to_datetime
 from vstore.db.connection import run
@@ -35,7 +33,7 @@ def begin(connection: apsw.Connection, configuration: str) -> int:
         connection,
         "INSERT INTO refine_runs (started_at, status, configuration, owner, lease_until)"
         " VALUES (?, 'running', ?, ?, ?) RETURNING id",
-        (now(), configuration, _owner(), _lease_end()),
+        (now(), configuration, processes.name(), _lease_end()),
     )
     return int(run_id)
 
@@ -114,28 +112,10 @@ def queries(connection: apsw.Connection, run_id: int) -> list[SeenQuery]:
     return [SeenQuery(query, json.loads(figures)) for query, figures in run(connection, sql, (run_id,))]
 
 
-def _owner() -> str:
-    return f"{socket.gethostname()}:{os.getpid()}"
-
-
 def _lease_end() -> int:
     return now() + round(1000 * config.LEASE_S)
 
 
 def _is_free(owner: str, lease_until: int) -> bool:
-    """Whether nobody holds a lease any more."""
-    return lease_until <= now() or _is_gone(owner)
-
-
-def _is_gone(owner: str) -> bool:
-    """Whether the process ended, as far as this host can tell, so that nobody need wait for its lease to run out."""
-    host, _, pid = owner.rpartition(":")
-    if host != socket.gethostname() or os.name != "posix":  # elsewhere, asking would be a signal that ends it
-        return False
-    try:
-        os.kill(int(pid), 0)
-    except ProcessLookupError:
-        return True
-    except PermissionError:
-        return False  # another user's
-    return False
+    """Whether nobody holds a lease any more: it ran out, or need not be waited for, as its process has ended."""
+    return lease_until <= now() or processes.is_gone(owner)
