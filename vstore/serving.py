@@ -9,11 +9,18 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Callable
+from typing import TYPE_CHECKING, TypeVar
 
 from vstore import config, settings
-from vstore.errors import ModelDamagedError, ModelError
+from vstore.errors import ModelDamagedError, ModelError, SpaceMismatchError
+from vstore.search.confidence import FITTED
 from vstore.storage import Index
 from vstore.types import Embedder, Space
+
+if TYPE_CHECKING:
+    from vstore.ingest.pipeline import Model
+
+T = TypeVar("T")
 
 
 class Serving:
@@ -36,6 +43,7 @@ class Serving:
         self._chosen_for: str | None = None  # fingerprint of the space that was active then
         self._failure: ModelError | None = None
         self._failed_at = 0.0
+        self._model: Model | None = None
 
     def embedder(self) -> Embedder:
         """The embedder of the active space, loaded at its first use. Raises ModelError when it cannot be had.
@@ -59,6 +67,28 @@ class Serving:
                 self._failure, self._failed_at = error, time.monotonic()
                 raise
             return self._embedder
+
+    def model(self) -> Model:
+        """The embedder with its space, made when there is none, and a chunker that knows its window.
+
+        Raises SpaceMismatchError when the store holds vectors of another model, and what `embedder` raises.
+        """
+        return twice(self._open_model)
+
+    def _open_model(self) -> Model:
+        from vstore.ingest.chunk import Chunker  # here, because a search need not load it
+        from vstore.ingest.pipeline import Model
+
+        embedder = self.embedder()
+        with self._lock:
+            made = self._model
+            # A restore may have given the space of the same model another number.
+            if made is None or made.embedder is not embedder or made.space != self._index.active_space():
+                name = getattr(embedder, "name", type(embedder).__name__)
+                fitted = FITTED.get(embedder.fingerprint)
+                space = self._index.open_space(embedder.fingerprint, embedder.dimension, name, fitted)
+                made = self._model = Model(embedder, space, Chunker(embedder))
+            return made
 
     def load(self, space: Space) -> Embedder:
         """The model of a space of this store, active or not. Raises ModelError, SpaceMismatchError for another one."""
@@ -116,3 +146,11 @@ class Serving:
     def _cores(self, chosen: settings.Settings) -> int | None:
         threads = chosen.threads if self._threads is None else self._threads
         return threads or None
+
+
+def twice(call: Callable[[], T]) -> T:
+    """Call again if the store switched to another model after the embedder was chosen and before it was needed."""
+    try:
+        return call()
+    except SpaceMismatchError:
+        return call()

@@ -5,25 +5,23 @@ Ingest is imported where something is put in: its parsers would be a fifth of th
 
 from __future__ import annotations
 
-import threading
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from types import TracebackType
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any
 
 from vstore import arguments, config
 from vstore.db.index import SqliteIndex
-from vstore.errors import InputError, NotFoundError, SpaceMismatchError, VstoreError
+from vstore.errors import InputError, NotFoundError, VstoreError
 from vstore.judgements import Judgement, Verdict
 from vstore.results import Compacted, Content, Explanation, Forgotten, Results
 from vstore.search import pipeline as searching
 from vstore.search import why as explaining
-from vstore.search.confidence import FITTED
 from vstore.search.journal import Journal
 from vstore.search.stages import Stage
 from vstore.searches import SearchStatistics
-from vstore.serving import Serving
+from vstore.serving import Serving, twice
 from vstore.storage import Index
 from vstore.types import DEFAULT_COLLECTION, Embedder, Mode, ModelRecord, Span, Statistics, StoredDocument
 
@@ -31,8 +29,6 @@ if TYPE_CHECKING:
     from vstore.db.backup import BackupReport
     from vstore.ingest.pipeline import Model
     from vstore.ingest.report import AddReport, Progress
-
-T = TypeVar("T")
 
 
 class Store:
@@ -74,8 +70,6 @@ class Store:
         self._index = SqliteIndex(Path(path), create=create, read_only=read_only)
         self._journal = Journal(self._index, *((False, False) if read_only else (log, metrics)))
         self._serving = Serving(self._index, embedder, threads, progress)
-        self._lock = threading.Lock()
-        self._model: Model | None = None
 
     def __enter__(self) -> Store:
         return self
@@ -104,6 +98,13 @@ class Store:
         """The model that embeds for this store, loaded at its first use. Raises ModelError when it cannot be had."""
         return self._serving.embedder()
 
+    def ingest_model(self) -> Model:
+        """What ingest needs of a model, as `embedder` gives it, with the space of its vectors; made when there is none.
+
+        Raises SpaceMismatchError when the store holds vectors of another model, and what `embedder` raises.
+        """
+        return self._serving.model()
+
     def flush(self) -> None:
         """Write down now what searches left to be noted, as far as the file can be written."""
         self._journal.flush()
@@ -129,7 +130,7 @@ class Store:
         many = [targets] if isinstance(targets, (str, Path)) else list(targets)
         labels = Labels(arguments.collection_name(collection), arguments.tag_names(tags), arguments.metadata(metadata))
         own_files = frozenset(self.path.with_name(self.path.name + suffix) for suffix in ("", "-wal", "-shm"))
-        return add_files(self._index, self._ingest_model, many, labels, progress or (lambda _: None), own_files)
+        return add_files(self._index, self._serving.model, many, labels, progress or (lambda _: None), own_files)
 
     def remember(
         self,
@@ -164,7 +165,7 @@ class Store:
             expires_at=arguments.expiry(expires),
             pinned=arguments.pin(pinned),
         )
-        add_document(self._index, self._ingest_model, document)
+        add_document(self._index, self._serving.model, document)
         return self._find(document.collection, document.uri)
 
     def keep(
@@ -234,7 +235,7 @@ class Store:
             asked = arguments.asked(
                 query, k, mode, fusion, diversity, collapse, context, context_tokens, stages, exact, **filters
             )
-            results = _twice(lambda: searching.search(self._index, self._serving.embedder, asked, explain=explain))
+            results = twice(lambda: searching.search(self._index, self._serving.embedder, asked, explain=explain))
         self._journal.note(asked, results)
         return results
 
@@ -256,7 +257,7 @@ class Store:
             raise InputError("name what to look for: a document by uri=... or a chunk by chunk_id=..., its number")
         target = chunk_id if chunk_id is not None else self.find(str(uri))
         options = {"query": query, "k": k, **options}
-        return _twice(lambda: explaining.why(self._index, self._serving.embedder, arguments.asked, options, target))
+        return twice(lambda: explaining.why(self._index, self._serving.embedder, arguments.asked, options, target))
 
     def get(self, target: str | Path | int, *, collection: str | None = None) -> Content:
         """A document's whole text by its uri or path, or one chunk by its id. Raises NotFoundError."""
@@ -384,29 +385,3 @@ class Store:
         if not found:
             raise NotFoundError(f"{uri} was remembered, and forgotten by somebody else just after; remember it again")
         return found[0]
-
-    def _ingest_model(self) -> Model:
-        return _twice(self._open_model)
-
-    def _open_model(self) -> Model:
-        from vstore.ingest.chunk import Chunker
-        from vstore.ingest.pipeline import Model
-
-        embedder = self._serving.embedder()
-        with self._lock:
-            made = self._model
-            # A restore may have given the space of the same model another number.
-            if made is None or made.embedder is not embedder or made.space != self._index.active_space():
-                name = getattr(embedder, "name", type(embedder).__name__)
-                fitted = FITTED.get(embedder.fingerprint)
-                space = self._index.open_space(embedder.fingerprint, embedder.dimension, name, fitted)
-                made = self._model = Model(embedder, space, Chunker(embedder))
-            return made
-
-
-def _twice(call: Callable[[], T]) -> T:
-    """Call again if the store switched to another model after the embedder was chosen and before it was needed."""
-    try:
-        return call()
-    except SpaceMismatchError:
-        return call()
