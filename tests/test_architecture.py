@@ -30,7 +30,7 @@ LAYERS = (
     ("ingest", "search"),
     ("serving",),
     ("maintenance", "store"),
-    ("refine",),
+    ("moving", "refine"),
     ("cli",),
     ("__main__",),
 )

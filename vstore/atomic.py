@@ -36,11 +36,17 @@ def appearing(target: Path, *, overwrite: bool = False) -> Iterator[Path]:
 
 
 def check_free(target: Path, *, overwrite: bool) -> None:
-    """Raise InputError when there is a file of that name, unless it may be overwritten."""
+    """Raise InputError when a file of that name is there and may not be overwritten, or is a database in use."""
     if target.is_dir():
         raise InputError(f"{target} is a folder; give the path of a file")
     if not overwrite and os.path.lexists(target):
         raise _exists(target)
+    for suffix in ("-wal", "-journal"):
+        log = target.with_name(target.name + suffix)
+        if log.exists():  # SQLite would take it for that of the new file
+            raise InputError(
+                f"{log.name} beside {target} belongs to a store that is in use, or was not closed; choose another name"
+            )
 
 
 @contextmanager

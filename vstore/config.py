@@ -56,6 +56,15 @@ MAX_INTEGER_BITS: Final = 4_096  # of a number in metadata; Python refuses to pr
 MIN_IDENTIFIER: Final = 6  # characters; shorter words in mixed case are names and units (mRNA, kHz, PhD) and stay whole
 MAX_IDENTIFIER: Final = 128  # characters; longer "words" are data and are not cut into parts
 
+# --- moving -----------------------------------------------------------------------------------------------------------
+
+EXPORT_VERSION: Final = 1  # of the format of exports; raise it when a vstore that knows this one would misread the next
+MAX_EXPORT_LINE: Final = 512 * 2**20  # bytes; the longest document we accept has about 300 MB with its vectors
+MAX_METADATA_DEPTH: Final = (
+    500  # nested levels of imported metadata; half of what SQLite's JSON and Python's stack take
+)
+UNIT_TOLERANCE: Final = 1e-3  # by which an imported vector's length may differ from 1; float32 rounding makes 1e-6
+
 # --- chunking ---------------------------------------------------------------------------------------------------------
 
 CHUNK_CHARS: Final = 1_000  # characters, for embedders that show no tokenizer: about 220 English tokens

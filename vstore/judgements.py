@@ -16,13 +16,14 @@ from vstore.paths import is_unicode
 class Verdict:
     """A judgement as it is given: `target` is a chunk's id, or a document's uri or path.
 
-    `collection` is the one it is in; None when there is only one such document.
+    `collection` is the one it is in; None when there is only one such document. `given_at` is None for now.
     """
 
     query: str
     target: int | str
     grade: float
     collection: str | None = None
+    given_at: datetime | None = None
 
     @classmethod
     def of(

@@ -28,6 +28,7 @@ from vstore.types import (
     StoredChunk,
     StoredDocument,
     Term,
+    WholeDocument,
     WriteOutcome,
 )
 
@@ -122,6 +123,9 @@ class Snapshot(Protocol):
 
     def documents(self, scope: Scope, limit: int, *, expired: bool = False) -> list[StoredDocument]:
         """Documents in scope, the most recently changed first; with `expired` also those that have."""
+
+    def whole_documents(self) -> Iterator[WholeDocument]:
+        """Every document that has not expired, in the order in which they came in; one at a time is in memory."""
 
     def text(self, document_id: int) -> str | None:
         """The whole text of a document, or None when there is no such document."""
@@ -300,6 +304,8 @@ class Index(Protocol):
 
     def judge(self, verdicts: Sequence[Verdict]) -> list[Judgement | VstoreError]:
         """Keep judgements, all in one transaction; the latest of a query and a chunk or document replaces the earlier.
+
+        One that says when it was given does not replace a later one, which is then the answer.
 
         For each verdict what is kept now, or why nothing is: NotFoundError for what the store does not have (or has in
         several collections), InputError for what cannot be a path. The oldest leave when there are more than

@@ -221,6 +221,17 @@ class StoredChunk:
 
 
 @dataclass(frozen=True, slots=True)
+class WholeDocument:
+    """A stored document with all that it takes to write it again; `chunk_ids` are those of its chunks, in order."""
+
+    document: StoredDocument
+    content_hash: str
+    text: str
+    chunks: tuple[Chunk, ...]
+    chunk_ids: tuple[int, ...]
+
+
+@dataclass(frozen=True, slots=True)
 class Contribution:
     """One addend of a score: `source` is a leg or a stage, `rank` counts from 1, `raw` is the leg's own score."""
 

@@ -72,19 +72,7 @@ def _place(own: Path, target: Path) -> Path:
     place = atomic.dated(target, own.stem, ".db") if target.is_dir() else target
     if place == own or (place.exists() and place.samefile(own)):
         raise InputError(f"{place} is the store itself; give its backup another name")
-    refuse_log_beside(place)
     return place
-
-
-def refuse_log_beside(place: Path) -> None:
-    """Raise InputError when a log lies there that SQLite would take for that of a file put in this place."""
-    for suffix in ("-wal", "-journal"):
-        log = place.with_name(place.name + suffix)
-        if log.exists():
-            raise InputError(
-                f"{log} belongs to a store that is in use or was not closed; choose another name, or, if nobody uses "
-                f"{place}, open it once with vstore stats, or move {log.name} away when {place.name} is gone"
-            )
 
 
 def copy(connection: apsw.Connection, path: Path, place: Path) -> None:

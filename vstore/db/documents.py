@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import zlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
@@ -17,7 +17,7 @@ from vstore.db.connection import run
 from vstore.db.expiry import LIVE
 from vstore.db.scope import compile_scope
 from vstore.errors import InputError, VectorMissingError
-from vstore.types import Chunk, Document, Scope, Space, StoredChunk, StoredDocument, WriteOutcome
+from vstore.types import Chunk, Document, Scope, Space, StoredChunk, StoredDocument, WholeDocument, WriteOutcome
 
 if TYPE_CHECKING:
     from vstore.types import FloatArray
@@ -99,6 +99,28 @@ def _chunks(connection: apsw.Connection, source: str, chunk_ids: Sequence[int], 
     ids = json.dumps(sorted({row[1] for row in rows}))
     by_id = {document[0]: _document(*document) for document in run(connection, sql, (ids,))}
     return {id_: StoredChunk(id_, by_id[document_id], *place) for id_, document_id, *place in rows}
+
+
+def _next(connection: apsw.Connection, after: int) -> WholeDocument | None:
+    """The first document with a higher id than this, live or expired, or None when there is no other."""
+    sql = f"SELECT {COLUMNS}, d.content_hash, d.text FROM documents AS d WHERE d.id > ? ORDER BY d.id LIMIT 1"
+    for *row, hash_, packed in run(connection, sql, (after,)):
+        document = _document(*row)
+        columns = 'id, ordinal, start, "end", heading, text, content_hash'
+        parts = run(connection, f"SELECT {columns} FROM chunks WHERE document_id = ? ORDER BY ordinal", (document.id,))
+        chunks = tuple(Chunk(*part[1:]) for part in parts)
+        content = zlib.decompress(packed).decode("utf-8")
+        return WholeDocument(document, hash_, content, chunks, tuple(part[0] for part in parts))
+    return None
+
+
+def whole_documents(connection: apsw.Connection, past: int | None) -> Iterator[WholeDocument]:
+    """See `Snapshot.whole_documents`."""
+    last = 0
+    while found := _next(connection, last):
+        last = found.document.id
+        if past is None or not _has_expired(found.document, past):
+            yield found
 
 
 def _document(*row: Any) -> StoredDocument:

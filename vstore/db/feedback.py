@@ -11,7 +11,7 @@ from collections.abc import Sequence
 import apsw
 
 from vstore import config
-from vstore.db.clock import now, to_datetime
+from vstore.db.clock import from_datetime, now, to_datetime
 from vstore.db.connection import run, trim
 from vstore.errors import InputError, NotFoundError, VstoreError
 from vstore.judgements import Judgement, Verdict
@@ -38,6 +38,12 @@ def _judge(connection: apsw.Connection, verdict: Verdict, moment: int) -> Judgem
     document_id, collection, uri = _place(connection, verdict)
     chunk_id = verdict.target if isinstance(verdict.target, int) else None
     judged = (verdict.query, document_id, chunk_id)
+    if verdict.given_at is not None:
+        moment = from_datetime(verdict.given_at)
+        same = "query = ? AND document_id = ? AND chunk_id IS ?"
+        sql = f"SELECT grade, given_at FROM feedback WHERE {same} AND given_at > ? ORDER BY given_at DESC LIMIT 1"
+        for grade, later in run(connection, sql, (*judged, moment)):
+            return Judgement(verdict.query, collection, uri, document_id, chunk_id, grade, to_datetime(later))
     # Not updated in place: the new row has a new id, which keeps judgements of the same millisecond in order.
     run(connection, "DELETE FROM feedback WHERE query = ? AND document_id = ? AND chunk_id IS ?", judged)
     sql = "INSERT INTO feedback (query, document_id, chunk_id, grade, given_at) VALUES (?, ?, ?, ?, ?)"

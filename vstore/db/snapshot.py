@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from copy import copy
 from dataclasses import dataclass, field, replace
 from functools import cached_property
@@ -42,6 +42,7 @@ from vstore.types import (
     StoredChunk,
     StoredDocument,
     Term,
+    WholeDocument,
 )
 
 if TYPE_CHECKING:
@@ -192,6 +193,10 @@ class SqliteSnapshot:
     def documents(self, scope: Scope, limit: int, *, expired: bool = False) -> list[StoredDocument]:
         """See `Snapshot.documents`."""
         return documents.find(self._connection, scope, limit, None if expired else self._past)
+
+    def whole_documents(self) -> Iterator[WholeDocument]:
+        """See `Snapshot.whole_documents`."""
+        return documents.whole_documents(self._connection, self._past)
 
     def text(self, document_id: int) -> str | None:
         """See `Snapshot.text`."""

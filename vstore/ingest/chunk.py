@@ -7,7 +7,7 @@ Nothing is lost and nothing is changed: `document.text[chunk.start:chunk.end] ==
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from functools import lru_cache
 from typing import Any, Protocol
 
@@ -52,6 +52,16 @@ class Chunker:
         for section in document.sections or (Section(0, len(document.text)),):
             for start, end in self._pieces_of(document, section):
                 chunks.append(self._made(document, section, len(chunks), start, end))
+        return chunks
+
+    def placed(self, document: Document, places: Sequence[Section]) -> list[Chunk] | None:
+        """The chunks of a document at these places, each a piece of its text; None when one does not fit the window."""
+        chunks: list[Chunk] = []
+        for place in places:
+            room = self._ruler.size - self._prefix(document.title, place.heading)[1]
+            if self._ruler.count(document.text[place.start : place.end]) > room:
+                return None
+            chunks.append(self._made(document, place, len(chunks), place.start, place.end))
         return chunks
 
     def embedding_text(self, title: str, heading: str, text: str) -> str:

@@ -9,10 +9,10 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from contextlib import closing
+from contextlib import AbstractContextManager, closing, nullcontext
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 from vstore import config
 from vstore.errors import InputError, SpaceMismatchError, VectorMissingError
@@ -97,18 +97,46 @@ def add_files(
     tally = Tally()
     sandbox = Sandbox()
     documents = _read(index, _files(targets, own_files, tally), sandbox, labels, tally)
+    ingest(index, model, _cut(index, documents, model, tally), tally, progress, source=sandbox)
+    return tally.report()
+
+
+@dataclass(frozen=True, slots=True)
+class Ready:
+    """Vectors that need not be made, by chunk hash, of the model with this fingerprint; they go when they are used."""
+
+    fingerprint: str
+    vectors: dict[str, FloatArray]
+
+
+NOTHING_READY: Final = Ready("", {})
+
+
+def ingest(
+    index: Index,
+    model: Callable[[], Model],
+    documents: Iterable[Cut],
+    tally: Tally,
+    progress: Callable[[Progress], None],
+    *,
+    ready: Ready = NOTHING_READY,
+    source: AbstractContextManager[object] | None = None,
+) -> None:
+    """Embed and write documents while the next ones are cut. Raises whatever `documents` and `model` raise.
+
+    `source` is what the documents come from: closed first, so that nobody waits for one that is still being read.
+    """
     progress(tally.progress())
     with (
         index.bulk(),
-        closing(ahead(_cut(index, documents, model, tally), config.READ_AHEAD)) as cuts,
-        closing(ahead(_embedded(index, model, _windows(cuts)), config.EMBED_AHEAD)) as steps,
-        sandbox,  # closed first, so that nobody waits for a file that is being parsed
+        closing(ahead(documents, config.READ_AHEAD)) as cuts,
+        closing(ahead(_embedded(index, model, _windows(cuts), ready), config.EMBED_AHEAD)) as steps,
+        source or nullcontext(),
     ):
         for step in steps:
             _follow(index, model, step, tally, progress)
     tally.bytes_passed = tally.bytes_total
     progress(tally.progress())
-    return tally.report()
 
 
 def add_document(index: Index, model: Callable[[], Model], document: Document) -> AddReport:
@@ -204,8 +232,10 @@ class Window:
         return sum(len(document.text) for document, _ in self.cuts)
 
 
-def _embedded(index: Index, model: Callable[[], Model], windows: Iterable[list[Cut]]) -> Iterator[Part | Window]:
-    """Each window, after the parts in which it was embedded: what no stored vector covers, each text once."""
+def _embedded(
+    index: Index, model: Callable[[], Model], windows: Iterable[list[Cut]], ready: Ready = NOTHING_READY
+) -> Iterator[Part | Window]:
+    """Each window, after the parts in which it was embedded: what no vector covers that is there, each text once."""
     for cuts in windows:
         made = model()
         window = Window(cuts, {}, made.space)
@@ -213,7 +243,10 @@ def _embedded(index: Index, model: Callable[[], Model], windows: Iterable[list[C
         known = index.embedded_chunks([(document.collection, document.uri) for document, _ in cuts])
         for (document, chunks), stored in zip(cuts, known, strict=True):
             for chunk in chunks:
-                if chunk.content_hash not in stored:
+                vector = ready.vectors.pop(chunk.content_hash, None)
+                if vector is not None and ready.fingerprint == made.space.fingerprint:
+                    window.vectors[chunk.content_hash] = vector
+                elif chunk.content_hash not in stored and chunk.content_hash not in window.vectors:
                     texts[chunk.content_hash] = made.chunker.embedding_text(document.title, chunk.heading, chunk.text)
         hashes = sorted(texts, key=lambda key: len(texts[key]))  # texts of like length share a batch without padding
         chars = 0
