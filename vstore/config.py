@@ -63,7 +63,6 @@ MAX_EXPORT_LINE: Final = 512 * 2**20  # bytes; the longest document we accept ha
 MAX_METADATA_DEPTH: Final = (
     500  # nested levels of imported metadata; half of what SQLite's JSON and Python's stack take
 )
-UNIT_TOLERANCE: Final = 1e-3  # by which an imported vector's length may differ from 1; float32 rounding makes 1e-6
 
 # --- chunking ---------------------------------------------------------------------------------------------------------
 
@@ -306,7 +305,7 @@ CHECK_LOG_BYTES: Final = (
 )  # of the log: writers keep it to a quarter of this unless a reader is in the way
 CHECK_FREE_BYTES: Final = 64 * 2**20  # bytes of free pages that are worth a word
 CHECK_FREE_SHARE: Final = 0.25  # of the file; less is used up by the next documents
-UNIT_TOLERANCE: Final = 1e-3  # of a vector's length; float32 of 4,096 dimensions is right to 1e-6, float16 to this
+UNIT_TOLERANCE: Final = 1e-3  # by which a vector may be longer or shorter than 1; rounding to float16 makes 5e-4
 REPAIR_ROWS: Final = 256  # chunks mended in one transaction: others wait a fraction of a second for the lock
 
 # --- showing ----------------------------------------------------------------------------------------------------------
