@@ -21,7 +21,7 @@ MAX_LINES = 400
 LAYERS = (
     ("errors",),
     ("config", "paths", "processes"),
-    ("adapter", "atomic", "calibration", "checks", "filters", "judgements", "searches"),
+    ("adapter", "atomic", "calibration", "checks", "filters", "judgements", "place", "searches"),
     ("runs", "types"),
     ("results",),
     ("storage",),

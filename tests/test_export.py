@@ -21,7 +21,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from toy import ToyEmbedder
 
-from vstore import Store, config
+from vstore import Store, config, serving
 from vstore.errors import InputError, StoreError, VstoreError
 from vstore.ingest.importing import ImportReport
 from vstore.ingest.pipeline import add_document
@@ -478,7 +478,7 @@ def test_more_judgements_than_are_kept_are_named(store: Store, other: Store, mon
 KILLED = """
 import os, signal, sys
 from toy import ToyEmbedder
-from vstore import Store, config
+from vstore import Store, config, serving
 from vstore.moving import import_from
 config.WINDOW_CHUNKS = config.READ_AHEAD = config.EMBED_AHEAD = 1
 class Killing(ToyEmbedder):
@@ -533,6 +533,18 @@ def test_version_1_of_the_format_as_it_was_frozen_can_be_read(other: Store) -> N
     assert_consistent(other.path)
 
 
+def test_the_example_of_the_documentation_runs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    page = (Path(__file__).parent.parent / "docs" / "backup.md").read_text(encoding="utf-8")
+    example = page.partition("```python\n")[2].partition("```")[0]
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(serving.Serving, "_base", lambda *_: TOY)  # the model that is configured
+    exec(compile(example, "backup.md", "exec"), {"__name__": "page"})
+    for name in ("memory.db", "backup.db", "other.db"):
+        assert [text for (text,) in rows(tmp_path / name, "SELECT text FROM chunks")] == [
+            "We use PKCE for public clients."
+        ]
+
+
 # --- whatever a store has ---------------------------------------------------------------------------------------------
 
 TEXTS = st.text(st.characters(exclude_categories=["Cs"], exclude_characters="\0\r"), max_size=60)
@@ -575,7 +587,7 @@ def test_whatever_was_put_in_comes_back(
     with Store(folder / "memory.db", TOY) as store, Store(folder / "other.db", TOY) as other:
         for number, one in enumerate(put_in):
             _put(store, f"uri {number}", one)
-        report = imported(other, [line for line in _lines(store, vectors=vectors)])
+        report = imported(other, list(_lines(store, vectors=vectors)))
         assert (report.added, report.problems, report.incomplete, report.recut) == (len(put_in), {}, None, 0)
         assert report.embedded == 0 or not vectors
         assert_same(store, other, query, "tea hot")
@@ -584,7 +596,9 @@ def test_whatever_was_put_in_comes_back(
 def _lines(store: Store, *, vectors: bool) -> list[bytes]:
     stream = io.BytesIO()
     export_to(store, stream, vectors=vectors)
-    return stream.getvalue().split(b"\n")[:-1]
+    lines = stream.getvalue().split(b"\n")[:-1]
+    assert len(stream.getvalue().decode().splitlines()) == len(lines)  # whatever else ends lines is escaped
+    return lines
 
 
 def _put(store: Store, uri: str, one: dict[str, Any]) -> None:

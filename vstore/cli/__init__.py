@@ -10,6 +10,7 @@ from typing import Any
 import click
 
 from vstore.cli import context
+from vstore.cli.backup import backup, export, import_, restore
 from vstore.cli.configure import config
 from vstore.cli.demo import demo
 from vstore.cli.feedback import feedback
@@ -70,6 +71,10 @@ for command in (
     stats,
     check,
     compact,
+    backup,
+    restore,
+    export,
+    import_,
     refine,
     models,
     config,

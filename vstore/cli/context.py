@@ -13,8 +13,9 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import click
 
 from vstore import settings
-from vstore.cli.output import DownloadProgress
+from vstore.cli.output import DownloadProgress, printable
 from vstore.errors import InputError
+from vstore.place import concerns
 
 if TYPE_CHECKING:
     from vstore.store import Store
@@ -44,7 +45,12 @@ class Context:
         from vstore.store import Store  # here, because it imports numpy and apsw
 
         progress = DownloadProgress(self.quiet)
-        return Store(self.settings.db, create=create, read_only=self.read_only, progress=progress)
+        is_new = create and not self.settings.db.exists()
+        store = Store(self.settings.db, create=create, read_only=self.read_only, progress=progress)
+        if is_new and not self.quiet:
+            for concern in concerns(store.path):
+                click.echo(f"note: {printable(concern)}", err=True)
+        return store
 
 
 def key_value(text: str) -> tuple[str, Any]:

@@ -96,7 +96,7 @@ def interruptible(connection: apsw.Connection) -> Iterator[None]:
 
 def _checked(path: Path) -> tuple[int, int, tuple[str, ...]]:
     """Documents and chunks of a copy, and what was checked. Raises StoreDamagedError when it is not sound."""
-    checks = require_sound(path, "the copy was not kept; see what is wrong with the store: vstore check")
+    checks = require_sound(path, "the copy was not kept; see what is wrong with the store: vstore check --deep")
     documents, chunks = contents(path)
     return documents, chunks, checks
 

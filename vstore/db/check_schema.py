@@ -10,7 +10,7 @@ from functools import lru_cache
 
 import apsw
 
-from vstore import config
+from vstore import config, place
 from vstore.db.check_scan import Fault, Invariant, Scan, Tallies, Tally
 from vstore.db.connection import run
 from vstore.db.migrate import latest, scripts
@@ -21,7 +21,6 @@ _OF_INDEX = re.compile(r"index (\S+)$")
 _KEYWORDS = "chunks_fts"
 _DERIVED = ("chunk_terms", "chunks_vocabulary", "chunks_indexed")  # and all that belongs to the keyword index
 ACTIVE_SPACE = "SELECT m.space FROM active AS a JOIN models AS m ON m.id = a.model"
-_SYNCED = ("dropbox", "onedrive", "google drive", "googledrive", "icloud", "mobile documents", "nextcloud", "syncthing")
 
 
 # --- whose it is ------------------------------------------------------------------------------------------------------
@@ -180,12 +179,8 @@ def _free_pages(scan: Scan) -> Iterator[Fault]:
 def _place(scan: Scan) -> Iterator[Fault]:
     if scan.path.stat().st_nlink > 1:
         yield Fault("the file has several names (hard links); opened by two of them it would be damaged")
-    folder = str(scan.path.parent).lower()
-    for name in _SYNCED:
-        if name in folder:
-            yield Fault(
-                f"the folder looks like one that is synchronised ({name}), which copies files while they change"
-            )
+    for concern in place.concerns(scan.path):
+        yield Fault(concern)
     if scan.alone:
         yield Fault("the folder may not be written to, so the file was read without locks; nobody may write to it")
 

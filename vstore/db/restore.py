@@ -59,7 +59,7 @@ def restore(source: str | Path, path: str | Path) -> RestoreReport:
     check_driver()
     source, path = expanded(source), expanded(path)
     _check_places(source, path)
-    require_sound(source, "nothing was changed; restore another backup")
+    require_sound(source, "nothing was changed; restore another backup", deep=True)
     _make_folder(path)
     with atomic.partial(path) as prepared:
         _prepare(source, prepared, path)

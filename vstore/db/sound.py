@@ -2,53 +2,46 @@
 
 from __future__ import annotations
 
-import zlib
 from collections.abc import Iterator
-from contextlib import closing, contextmanager
+from contextlib import contextmanager
 from pathlib import Path
 
 import apsw
 
+from vstore.db.check import check_file as put_to_test
+from vstore.db.check_scan import reading as _reading
 from vstore.db.connection import check_file, run
 from vstore.db.failures import translated
 from vstore.db.migrate import latest
 from vstore.errors import NotAStoreError, StoreDamagedError
 
-CHECKS = ("header", "pages", "keywords", "vectors")
-
 
 @contextmanager
 def reading(path: Path) -> Iterator[apsw.Connection]:
-    """A connection that reads a file which is not empty."""
+    """A connection in no transaction that cannot write; nothing of it is left beside the file.
+
+    Raises NotAStoreError for an empty file, too, which SQLite takes for a new database.
+    """
     if path.stat().st_size == 0:
         raise NotAStoreError(f"{path} is empty, which no store is")
-    with translated(path), closing(apsw.Connection(str(path), flags=apsw.SQLITE_OPEN_READWRITE)) as connection:
+    with translated(path), _reading(path) as (connection, _):
+        run(connection, "ROLLBACK")
         yield connection
 
 
-def require_sound(path: Path, consequence: str) -> tuple[str, ...]:
-    """What was checked of a file. Raises NotAStoreError, NewerStoreError, or StoreDamagedError with the consequence."""
+def require_sound(path: Path, consequence: str, *, deep: bool = False) -> tuple[str, ...]:
+    """The names of the invariants that a file was found to have; `deep` as in `check_file`.
+
+    Raises NotAStoreError and NewerStoreError for what is not for this vstore, and StoreDamagedError, with what is wrong
+    and the consequence, when one of them does not hold.
+    """
     try:
         with reading(path) as connection:
             check_file(connection, path, latest())
-            problem = _problem(connection)
     except StoreDamagedError as error:
-        problem = str(error.__cause__)
-    if problem:
-        raise StoreDamagedError(f"{path} is damaged ({problem}); {consequence}")
-    return CHECKS
-
-
-def _problem(connection: apsw.Connection) -> str | None:
-    found = str(run(connection, "PRAGMA integrity_check")[0][0])
-    if found != "ok":
-        return found
-    chunks = run(connection, "SELECT id FROM chunks ORDER BY id")
-    for table, column in (("chunks_fts_docsize", "id"), ("chunk_terms", "chunk_id")):
-        if run(connection, f"SELECT {column} FROM {table} ORDER BY 1") != chunks:
-            return f"{table} has other chunks"
-    for (table,) in run(connection, "SELECT name FROM sqlite_schema WHERE name GLOB 'vectors_g*'"):
-        for vector, crc in connection.execute(f"SELECT vector, crc32 FROM {table}"):
-            if zlib.crc32(vector) != crc:
-                return f"a vector of {table} is not what was written"
-    return None
+        raise StoreDamagedError(f"{path} is damaged ({error.__cause__}); {consequence}") from error
+    report = put_to_test(path, deep=deep)
+    if not report.ok:
+        wrong = "; ".join(f"{check.name}: {check.found}" for check in report.failed)
+        raise StoreDamagedError(f"{path} is damaged ({wrong}); {consequence}")
+    return tuple(check.name for check in report.checks if check.status == "ok")

@@ -30,6 +30,7 @@ if TYPE_CHECKING:
 FORMAT: Final = "vstore-export"
 _HASH = re.compile("[0-9a-f]{64}")
 _FLOAT = np.dtype("<f4")
+_STEERING = re.compile("[\x7f-\x9f\u200e\u200f\u2028-\u202e\u2066-\u2069]")  # of those that JSON leaves as they are
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,8 +54,9 @@ class Judged:
 
 
 def encoded(record: Mapping[str, Any]) -> bytes:
-    """A record as a line of UTF-8, its newline included."""
-    return json.dumps(record, ensure_ascii=False, allow_nan=False).encode() + b"\n"
+    """A record as a line of UTF-8 with its newline; nothing else in it ends a line, or steers a terminal."""
+    text = json.dumps(record, ensure_ascii=False, allow_nan=False)
+    return _STEERING.sub(lambda match: f"\\u{ord(match[0]):04x}", text).encode() + b"\n"
 
 
 def of_document(whole: WholeDocument, vectors: Sequence[FloatArray | None]) -> dict[str, Any]:
