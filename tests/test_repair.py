@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import stat
-from contextlib import closing
+from contextlib import closing, nullcontext
 from pathlib import Path
 
 import apsw
@@ -14,21 +14,23 @@ from db.processes import start
 from toy import ToyEmbedder
 
 import vstore
-from vstore import Store, VstoreError
+from vstore import Store, VstoreError, config
 from vstore.db.connection import run
 from vstore.errors import NewerStoreError, NotAStoreError, NotFoundError, StoreDamagedError, StoreError
 
 MENDED = [name for name, damage in DAMAGES.items() if damage.mended]
 REFUSED = {
     "a page of documents": StoreDamagedError,
-    "a page of vectors": StoreDamagedError,
+    "a page of chunks": StoreDamagedError,
     "half of the file": StoreDamagedError,
     "the header": NotAStoreError,
     "no bytes": StoreDamagedError,
     "another application": NotAStoreError,
     "a newer schema": NewerStoreError,
 }
-LEFT = [name for name, damage in DAMAGES.items() if not damage.mended and name not in REFUSED]
+# The pages that are lost were of what is derived, so that the rest can be copied into a new file.
+SALVAGED = [name for name in DAMAGES if name.startswith("a page of") and name not in REFUSED]
+LEFT = [name for name, damage in DAMAGES.items() if not (damage.mended or name in REFUSED or name in SALVAGED)]
 TOGETHER = (
     "secure delete off",
     "an index row too many",
@@ -100,6 +102,20 @@ def test_a_mended_file_is_sound_and_searches_find_what_they_found(
     assert vstore.repair(rich, EMBEDDER).steps == ()
 
 
+@pytest.mark.parametrize("name", SALVAGED)
+def test_a_file_that_lost_pages_of_what_is_derived_is_made_anew(rich: Path, name: str, expected: list[object]) -> None:
+    before = tables(rich, (*TRUTH, "chunks", "answers", "sqlite_sequence"))
+    DAMAGES[name](rich)
+    with Store(rich, EMBEDDER) if name == "a page of codes" else nullcontext():  # others may have it open
+        report = vstore.repair(rich, EMBEDDER)
+    assert report.ok, [(check.name, check.found) for check in report.after.failed]
+    assert tables(rich, (*TRUTH, "chunks", "answers", "sqlite_sequence")) == before
+    assert found(rich) == expected
+    assert report.backup is not None
+    assert sorted(path.name for path in rich.parent.iterdir()) == [report.backup.name, "memory.db"]
+    assert vstore.check(report.backup)["pages"].status == "failed"
+
+
 def test_the_adapter_before_serves_in_the_place_of_a_damaged_one(rich: Path) -> None:
     with Store(rich, EMBEDDER) as store:
         now, before = (model.id for model in store.models() if model.kind == "adapter")
@@ -169,7 +185,7 @@ def test_nothing_changes_when_the_copy_cannot_be_made(rich: Path, monkeypatch: p
         raise OSError(28, "No space left on device")
 
     monkeypatch.setattr(os, "open", full)
-    with pytest.raises(StoreError, match="without a copy nothing is repaired"):
+    with pytest.raises(StoreError, match="without it nothing is repaired"):
         vstore.repair(rich, EMBEDDER)
     monkeypatch.undo()
     assert rich.read_bytes() == content
@@ -287,6 +303,32 @@ for line in sys.stdin:
     if os.WIFSIGNALED(status):
         print("killed", flush=True)
 """
+
+
+def test_a_store_that_is_open_meanwhile_goes_on(rich: Path, expected: list[object]) -> None:
+    for name in ("a code missing", "a forward length", "an index row missing"):
+        DAMAGES[name](rich)
+    with Store(rich, EMBEDDER, log=False, metrics=False) as store:
+        store.search("green tea")
+        assert vstore.repair(rich, EMBEDDER).ok
+        assert [hit.score for hit in store.search("green tea", mode="lexical")]
+        store.remember("Something new about green tea.", uri="new")
+        assert any(hit.document.uri == "new" for hit in store.search("something new", mode="lexical"))
+        store.forget("new")
+    assert vstore.check(rich, deep=True).ok
+    assert found(rich) == expected
+
+
+def test_while_somebody_else_writes_each_step_is_left_and_said(rich: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    DAMAGES["a code missing"](rich)
+    monkeypatch.setattr(config, "BUSY_TIMEOUT_MS", 1)
+    with closing(apsw.Connection(str(rich))) as other:
+        run(other, "BEGIN IMMEDIATE")
+        report = vstore.repair(rich, EMBEDDER)
+        assert set(report.left) == {"references", "codes"}
+        assert "another process is writing" in report.left["codes"]
+        run(other, "ROLLBACK")
+    assert vstore.repair(rich, EMBEDDER).ok
 
 
 def test_repair_of_a_store_with_its_own_model_by_name_needs_no_argument(rich: Path) -> None:

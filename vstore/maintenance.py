@@ -20,8 +20,10 @@ if TYPE_CHECKING:
 
 Approve = Callable[[CheckReport, tuple[Step, ...]], None]  # raises, whatever it likes, to have nothing changed
 
+UNREADABLE = "unreadable pages"  # what stands for the check of pages when not only indexes are damaged
 # In the order in which they are done: what is made comes after what it is made of.
 STEPS: tuple[Step, ...] = (
+    Step(UNREADABLE, (UNREADABLE,), "copy all that can be read into a new file, which takes the place of the old one"),
     Step("schema", ("tables", "pages"), "make missing indexes, views and derived tables anew, and fill indexes again"),
     Step(
         "references",
@@ -33,23 +35,32 @@ STEPS: tuple[Step, ...] = (
     Step("logged queries", ("logged queries",), "take damaged vectors away from logged queries"),
     Step(
         "words",
-        ("extra words", "forward ids", "forward entries", "forward words", "chunk texts", "tables"),
+        ("extra words", "forward ids", "forward entries", "forward words", "chunk texts", "tables", UNREADABLE),
         "write the further words and the forward index anew, where they are wrong",
     ),
     Step(
         "keyword index",
-        ("keyword ids", "keyword structure", "keyword words", "secure delete", "extra words", "chunk texts", "tables"),
+        (
+            "keyword ids",
+            "keyword structure",
+            "keyword words",
+            "secure delete",
+            "extra words",
+            "chunk texts",
+            "tables",
+            UNREADABLE,
+        ),
         "make the keyword index anew",
     ),
     Step("models", ("adapters", "active model"), "drop damaged adapters, and let the model before serve where one did"),
     Step(
         "vectors",
-        ("vector ids", "vectors", "active model", "tables"),
+        ("vector ids", "vectors", "active model", "tables", UNREADABLE),
         "embed chunks anew that have no vector or a damaged one",
     ),
     Step(
         "codes",
-        ("codes", "code ids", "vector ids", "vectors", "active model", "tables"),
+        ("codes", "code ids", "vector ids", "vectors", "active model", "tables", UNREADABLE),
         "make codes anew of their vectors",
     ),
 )
@@ -87,8 +98,16 @@ def repair(path: str | Path, embedder: Embedder | str | None = None, *, approve:
     backup = mending.save(before.path)
     done: dict[str, int] = {}
     left: dict[str, str] = {}
+    if steps[0].name == UNREADABLE:
+        try:
+            done[UNREADABLE] = mending.rescue(before.path)
+        except BaseException:  # and nothing has changed
+            backup.unlink()
+            raise
     with mending.mending(before.path) as mender:
         for step in steps:
+            if step.name == UNREADABLE:
+                continue
             try:
                 done[step.name] = _do(step, mender, before.path, embedder)
             except (StoreError, ModelError, NotFoundError) as error:  # the other steps do not depend on it
@@ -99,6 +118,8 @@ def repair(path: str | Path, embedder: Embedder | str | None = None, *, approve:
 def plan(report: CheckReport) -> tuple[Step, ...]:
     """What a repair would do about a report, in that order."""
     mendable = {check.name for check in report.failed if check.repairable}
+    if report["pages"].affected > report["pages"].repairable:
+        mendable.add(UNREADABLE)
     return tuple(step for step in STEPS if mendable.intersection(step.mends))
 
 
@@ -106,15 +127,9 @@ def _require_readable(report: CheckReport) -> None:
     """Raise for a file that nothing can be made of, before anything is written."""
     from vstore.db import repair as mending
 
-    header, pages = report["header"], report["pages"]
-    if header.status == "failed":
+    if report["header"].status == "failed":
         with mending.mending(report.path):  # raises what opening a store raises
-            raise StoreDamagedError(f"{report.path} cannot be repaired: {header.found}; restore a backup")
-    if pages.affected > pages.repairable:
-        raise StoreDamagedError(
-            f"{report.path} has pages that SQLite cannot read, and nothing was changed; restore a backup, or save what "
-            "can be read with: vstore export"
-        )
+            raise StoreDamagedError(f"{report.path} cannot be repaired: {report['header'].found}; restore a backup")
 
 
 def _do(step: Step, mender: Mender, path: Path, embedder: Embedder | str | None) -> int:

@@ -306,6 +306,12 @@ DAMAGES = {
     "a table gone": Damage(execute("DROP TABLE slow_queries"), "tables", mended=False),
     "a page of documents": Damage(zero_page("documents"), "pages", mended=False),
     "a page of vectors": Damage(zero_page("vectors_g1"), "pages", mended=False),
+    "a page of vectors beside": Damage(zero_page("vectors_g2"), "pages", mended=False),
+    "a page of codes": Damage(zero_page("codes_g1"), "pages", mended=False),
+    "a page of the keyword index": Damage(zero_page("chunks_fts_data"), "pages", mended=False),
+    "a page of the forward index": Damage(zero_page("chunk_terms"), "pages", mended=False),
+    "a page of an index": Damage(zero_page("sqlite_autoindex_chunks_1"), "pages", mended=False),
+    "a page of chunks": Damage(zero_page("chunks"), "pages", mended=False),
     "half of the file": Damage(cut_off, "header", mended=False),
     "the header": Damage(
         lambda path: path.write_bytes(b"x" * 100 + path.read_bytes()[100:]) and None, "header", mended=False

@@ -125,7 +125,7 @@ def _additions(scan: Scan) -> Iterator[Fault]:
 def _unknown(scan: Scan) -> Iterator[Fault]:
     known = expected(scan.version)
     for kind, name in _present(scan):
-        if kind in ("table", "index") and (kind, name) not in known and not _OURS.fullmatch(name):
+        if kind in ("table", "index") and (kind, name) not in known and not is_of_space(name):
             yield Fault(f"a {kind} that vstore did not make", name)
 
 
@@ -144,9 +144,20 @@ def _references(scan: Scan) -> Iterator[Fault]:
         )
 
 
+def is_of_space(table: str) -> bool:
+    """Whether it is a table of the vectors or the codes of a space."""
+    return _OURS.fullmatch(table) is not None
+
+
+def put_in(version: int) -> list[str]:
+    """The tables of a schema of which nothing can be made anew."""
+    made = (name for kind, name in expected(version) if kind == "table")
+    return [name for name in made if not is_derived("table", name)]
+
+
 def is_following(table: str) -> bool:
     """Whether rows of a table may go, or be set free, when what they refer to is gone."""
-    return table in _FOLLOWING or _OURS.fullmatch(table) is not None
+    return table in _FOLLOWING or is_of_space(table)
 
 
 # --- where it lies ----------------------------------------------------------------------------------------------------

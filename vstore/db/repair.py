@@ -20,7 +20,7 @@ import numpy as np
 from vstore import config
 from vstore.db import check_models, check_schema, models, vectors
 from vstore.db.check_index import KEYWORDS, SHADOWS, words
-from vstore.db.check_scan import Kept, Scan, stream
+from vstore.db.check_scan import Kept, Scan, reading, stream
 from vstore.db.check_text import Whole, Witness, damaged_queries, renumbered, suspects, wholes
 from vstore.db.check_vectors import judge, rows_of
 from vstore.db.clock import now, to_datetime
@@ -28,6 +28,7 @@ from vstore.db.codes import sign_code
 from vstore.db.connection import Database, run
 from vstore.db.failures import translated
 from vstore.db.migrate import latest
+from vstore.db.salvage import salvage
 from vstore.errors import StoreError
 
 if TYPE_CHECKING:
@@ -37,21 +38,38 @@ if TYPE_CHECKING:
 def save(path: Path) -> Path:
     """Copy the file as it is, page by page, to one beside it that only its owner may read. Raises StoreError."""
     moment = to_datetime(now())
-    stamp = f"{moment:%Y%m%dT%H%M%S}{moment.microsecond // 1000:03}"
-    copy = path.with_name(f"{path.stem}.before-repair-{stamp}.db")
+    copy = _beside(path, f"before-repair-{moment:%Y%m%dT%H%M%S}{moment.microsecond // 1000:03}")
     try:
-        os.close(os.open(copy, os.O_CREAT | os.O_EXCL | os.O_RDWR, 0o600))
-    except OSError as error:
-        raise StoreError(f"cannot write {copy} ({error.strerror}); without a copy nothing is repaired") from error
-    try:
-        with translated(copy), closing(apsw.Connection(str(path), flags=apsw.SQLITE_OPEN_READONLY)) as source:
-            source.set_busy_timeout(config.BUSY_TIMEOUT_MS)
-            with closing(apsw.Connection(str(copy))) as target, target.backup("main", source, "main") as backup:
-                backup.step()
+        with (
+            translated(copy),
+            reading(path) as (source, _),
+            closing(apsw.Connection(str(copy))) as target,
+            target.backup("main", source, "main") as backup,
+        ):
+            backup.step()
     except BaseException:
         copy.unlink()
         raise
     return copy
+
+
+def rescue(path: Path) -> int:
+    """See `salvage`: for a file with pages that cannot be read."""
+    work = _beside(path, f"salvage-{now()}")
+    try:
+        return salvage(path, work)
+    finally:
+        work.unlink()
+
+
+def _beside(path: Path, what: str) -> Path:
+    """An empty file that only its owner may read."""
+    made = path.with_name(f"{path.stem}.{what}.db")
+    try:
+        os.close(os.open(made, os.O_CREAT | os.O_EXCL | os.O_RDWR, 0o600))
+    except OSError as error:
+        raise StoreError(f"cannot write {made} ({error.strerror}); without it nothing is repaired") from error
+    return made
 
 
 @contextmanager
