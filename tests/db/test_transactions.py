@@ -58,23 +58,24 @@ def test_a_read_from_a_failing_disk_says_so(path: Path) -> None:
     script = """
 import sys
 from pathlib import Path
-from db import disk
 from db.material import ADD, NAMES, add, database, names
+from faults.disk import Disk
 from vstore.db.connection import run
 from vstore.errors import StoreError
-path = Path(sys.argv[1])
+path, disk = Path(sys.argv[1]), Disk("broken")
 opened = database(path)
 add(opened, "x" * 100_000)
 opened.close()
-opened = database(path)
+with disk.mounted():
+    opened = database(path)
 try:
     with opened.read() as connection:
         run(connection, "SELECT count(*) FROM sqlite_schema")
-        disk.broken = True
+        disk.reads_fail = True
         run(connection, NAMES)
 except StoreError as error:
     print(error)
-disk.broken = False
+disk.heal()
 assert names(opened) == ["x" * 100_000]
 """
     assert python(script, path).startswith(f"reading or writing {path} failed (the disk is broken); check the disk")
@@ -197,11 +198,12 @@ def test_after_bulk_everything_is_on_the_disk_even_with_a_reader_in_the_way(path
     script = """
 import sys
 from pathlib import Path
-from db import disk
 from db.material import NAMES, add, database
+from faults.disk import Disk
 from vstore.db.connection import run
-path = Path(sys.argv[1])
-writer, reader = database(path), database(path)
+path, disk = Path(sys.argv[1]), Disk("watched")
+with disk.mounted():
+    writer, reader = database(path), database(path)
 writer.checkpoint(writer.connection())
 with reader.read() as connection:
     run(connection, NAMES)

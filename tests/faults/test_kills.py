@@ -19,7 +19,7 @@ import sys
 from contextlib import nullcontext
 from pathlib import Path
 from db.material import put
-from db.test_faults import body, uri
+from faults.test_kills import body, uri
 from vstore.db.index import SqliteIndex
 index = SqliteIndex(Path(sys.argv[1]))
 with index.bulk() if sys.argv[3] == "bulk" else nullcontext():
