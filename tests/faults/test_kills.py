@@ -2,82 +2,20 @@
 
 from __future__ import annotations
 
-import random
-import time
 from contextlib import closing
 from pathlib import Path
 
 import pytest
 from db.material import assert_consistent, put, rows
-from db.processes import python, start
+from db.processes import python
+from faults.kills import BULK, kill_repeatedly
 
 from vstore.db.index import SqliteIndex
 
-# Action n is known from n alone, and n is printed when it is done.
-WRITER = """
-import sys
-from contextlib import nullcontext
-from pathlib import Path
-from db.material import put
-from faults.test_kills import body, uri
-from vstore.db.index import SqliteIndex
-index = SqliteIndex(Path(sys.argv[1]))
-with index.bulk() if sys.argv[3] == "bulk" else nullcontext():
-    for number in range(int(sys.argv[2]), 1_000_000):
-        if number % 7 == 6:
-            index.forget("default", uri(number - 3))
-        else:
-            put(index, uri(number), *(body(number, part) for part in range(3)))
-        print(number, flush=True)
-"""
 
-
-def uri(number: int) -> str:
-    return f"document {number % 40}"
-
-
-def body(number: int, part: int) -> str:
-    return f"word{number}x{part} " * (1 + number * part % 60)
-
-
-def state_after(last: int) -> dict[str, list[str]]:
-    """Chunks by document when the actions 0 to `last` are done."""
-    state: dict[str, list[str]] = {}
-    for number in range(last + 1):
-        if number % 7 == 6:
-            state.pop(uri(number - 3), None)
-        else:
-            state[uri(number)] = [body(number, part) for part in range(3)]
-    return state
-
-
-@pytest.mark.parametrize("way", ["one by one", "bulk"])
+@pytest.mark.parametrize("way", ["one by one", BULK])
 def test_what_was_acknowledged_survives_kill_9(path: Path, way: str) -> None:
-    moments = random.Random(7)
-    done = -1
-    for _ in range(5):
-        with start(WRITER, path, done + 1, way) as process:
-            assert process.stdout is not None
-            first = process.stdout.readline()
-            time.sleep(moments.uniform(0.0, 0.2))
-            process.kill()
-            rest = process.stdout.read()
-        complete = (first + rest)[: (first + rest).rfind("\n") + 1].split()
-        done = int(complete[-1])
-        assert_consistent(path)
-        found = chunks_by_document(path)
-        # The action after the last acknowledged one may be done as well, but only whole.
-        if found != state_after(done):
-            done += 1
-            assert found == state_after(done)
-
-
-def chunks_by_document(path: Path) -> dict[str, list[str]]:
-    sql = "SELECT d.uri, c.text FROM documents AS d JOIN chunks AS c ON c.document_id = d.id ORDER BY c.ordinal"
-    found: dict[str, list[str]] = {}
-    for name, text in rows(path, sql):
-        found.setdefault(name, []).append(text)
-    return found
+    assert list(kill_repeatedly(path, way, kills=5, seed=7)) == [[]] * 5
 
 
 FILLER = """
