@@ -316,7 +316,7 @@ class Machine(RuleBasedStateMachine):
 
     @rule(handle=handles)
     def list_judgements(self, handle: int) -> None:
-        found = {(one.query, one.document.uri) for one in self.stores[handle].judgements()}
+        found = {(one.query, one.uri) for one in self.stores[handle].judgements()}
         assert found <= self.judged
         assert len(found) == min(len(self.judged), config.MAX_JUDGEMENTS) or len(self.judged) > config.MAX_JUDGEMENTS
 

@@ -76,7 +76,8 @@ def whose(role: str, process: int) -> str:
 
 def body(document: int, version: int) -> str:
     draw = random.Random(f"{document} {version}")
-    return " ".join(f"name{document} doc{document}v{version} {draw.choice(WORDS)}" for _ in range(40 + version % 120))
+    # Sentences, which are not divided between chunks.
+    return " ".join(f"Name{document} doc{document}v{version} {draw.choice(WORDS)}." for _ in range(40 + version % 120))
 
 
 def read(opened_store: Store, notes: Notes, draw: random.Random) -> None:
