@@ -5,7 +5,6 @@ from __future__ import annotations
 from contextlib import closing
 from pathlib import Path
 
-import apsw
 import pytest
 from db.material import ADD, NAMES, database, put, rows
 from db.processes import python, start
@@ -15,6 +14,7 @@ from vstore.db import migrate as migrations
 from vstore.db.connection import Database, run
 from vstore.db.index import SqliteIndex
 from vstore.db.migrate import latest, migrate, scripts
+from vstore.errors import StoreDamagedError
 
 OBJECTS = "SELECT type, name, sql FROM sqlite_schema ORDER BY name, type"
 
@@ -74,7 +74,7 @@ def test_a_migration_that_fails_half_way_leaves_no_trace(path: Path, monkeypatch
     known = scripts()
     bad = (latest() + 1, "CREATE TABLE second (a); DELETE FROM documents; INSERT INTO no_such_table VALUES (1)")
     monkeypatch.setattr(migrations, "scripts", lambda: (*known, bad))
-    with pytest.raises(apsw.SQLError, match="no such table"):
+    with pytest.raises(StoreDamagedError, match="no such table"):
         SqliteIndex(path)
     monkeypatch.undo()
     assert rows(path, OBJECTS) == before

@@ -11,7 +11,6 @@ from itertools import pairwise
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
-import apsw
 import numpy as np
 import pytest
 from db.material import rows
@@ -23,7 +22,7 @@ from vstore import Frequency, History, Hit, Recency, Rerank, Results, Store, con
 from vstore.db.connection import Database, run
 from vstore.db.index import SqliteIndex
 from vstore.db.migrate import latest
-from vstore.errors import InputError, ModelDamagedError, QueryError
+from vstore.errors import InputError, ModelDamagedError, QueryError, StoreDamagedError
 from vstore.filters import conjunction
 from vstore.search import pipeline
 from vstore.search.confidence import FITTED
@@ -367,7 +366,7 @@ def test_a_search_without_stages_reads_nothing_for_them(path: Path, index: Sqlit
         run(connection, "DROP TABLE answers")
     assert len(search(index, "red")) == 10
     assert "optional" not in search(index, "red").timings
-    with pytest.raises(apsw.SQLError, match="answers"):
+    with pytest.raises(StoreDamagedError, match="answers"):
         search(index, "red", Frequency())
 
 

@@ -15,6 +15,7 @@ import numpy as np
 
 from vstore import config
 from vstore.db.connection import run
+from vstore.db.failures import decoding
 from vstore.db.terms import joined, stem_id
 from vstore.types import Term
 
@@ -24,6 +25,7 @@ _SMALLEST_IDF = 1e-6
 _AVERAGES = 1  # the row of FTS5's data table that keeps the number of rows and the tokens of each column
 
 
+@decoding
 def score(connection: apsw.Connection, terms: Sequence[Term], chunk_ids: Sequence[int]) -> dict[int, float]:
     """See `Snapshot.bm25`."""
     sql = "SELECT chunk_id, length, head, body FROM chunk_terms WHERE chunk_id IN (SELECT value FROM json_each(?))"
@@ -46,6 +48,7 @@ def idf(chunks: int, document_frequency: int) -> float:
     return value if value > 0.0 else _SMALLEST_IDF
 
 
+@decoding
 def totals(connection: apsw.Connection) -> tuple[int, int]:
     """Chunks in the keyword index, and tokens in all of them, from the record FTS5 keeps for its own bm25()."""
     rows = run(connection, "SELECT block FROM chunks_fts_data WHERE id = ?", (_AVERAGES,))

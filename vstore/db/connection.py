@@ -19,7 +19,7 @@ import sqlite_vec
 
 from vstore import config
 from vstore.db.failures import translated
-from vstore.errors import DriverError, NewerStoreError, NotAStoreError, NotFoundError, StoreError
+from vstore.errors import DriverError, NewerStoreError, NotAStoreError, NotFoundError, StoreDamagedError, StoreError
 from vstore.paths import expanded
 
 
@@ -71,7 +71,10 @@ def _apply_profile(connection: apsw.Connection) -> None:
 
 def run(connection: apsw.Connection, sql: str, values: tuple[object, ...] = ()) -> list[tuple[Any, ...]]:
     """Execute and fetch everything: an apsw cursor that is not exhausted keeps its transaction open."""
-    return list(connection.execute(sql, values))
+    try:
+        return list(connection.execute(sql, values))
+    except UnicodeDecodeError as error:
+        raise apsw.CorruptError(f"a stored text is no UTF-8: {error}") from error
 
 
 def generation(connection: apsw.Connection) -> int:
@@ -151,7 +154,7 @@ class Database:
         if self.path.is_dir():
             raise NotAStoreError(f"{self.path} is a folder; give the path of a file with --db")
         with _creating:
-            if self.path.exists():
+            if self._is_there():
                 return
             if not create:
                 raise NotFoundError(
@@ -165,6 +168,20 @@ class Database:
             except OSError as error:
                 message = f"cannot create {self.path} ({error.strerror}); choose another path with --db"
                 raise StoreError(message) from error
+
+    def _is_there(self) -> bool:
+        """Whether there is a file to open. Raises StoreError where a new store would take the place of an old one's."""
+        log = self.path.with_name(self.path.name + "-wal")
+        logged = log.exists() and log.stat().st_size > 0  # looked at first: who makes a store fills the file before it
+        size = self.path.stat().st_size if self.path.exists() else 0
+        if logged and not size:
+            raise StoreDamagedError(
+                f"{self.path} is {'empty' if self.path.exists() else 'gone'}, and its log {log.name} has what was last "
+                "written to it; restore a backup, or move the log away to begin anew"
+            )
+        if size == 1:  # which SQLite would take for an empty file
+            raise NotAStoreError(f"{self.path} is not a vstore file; choose another path with --db")
+        return self.path.exists()
 
     def connection(self) -> apsw.Connection:
         """This thread's connection, opened at its first use."""

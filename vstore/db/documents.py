@@ -15,6 +15,7 @@ from vstore.db.analysis import extra_text
 from vstore.db.clock import from_datetime, now, to_datetime
 from vstore.db.connection import run
 from vstore.db.expiry import LIVE
+from vstore.db.failures import decoding
 from vstore.db.scope import compile_scope
 from vstore.errors import InputError, VectorMissingError
 from vstore.types import Chunk, Document, Scope, Space, StoredChunk, StoredDocument, WholeDocument, WriteOutcome
@@ -27,6 +28,13 @@ COLUMNS = (
     "d.uri, d.title, d.media_type, d.metadata, d.tags, d.created_at, d.updated_at, d.expires_at, d.pinned"
 )
 ONE_DOCUMENT = "d.uri = ? AND d.collection_id = (SELECT id FROM collections WHERE name = ?)"
+
+
+class _Chunks(dict[int, StoredChunk]):
+    """Chunks by id. What ranks was found in an index, so who misses one has met an index that is damaged."""
+
+    def __missing__(self, chunk_id: int) -> StoredChunk:
+        raise apsw.CorruptError(f"an index names chunk {chunk_id}, which is not there")
 
 
 # --- reading ----------------------------------------------------------------------------------------------------------
@@ -55,6 +63,7 @@ def find(connection: apsw.Connection, scope: Scope, limit: int, past: int | None
     return [_document(*row) for row in run(connection, sql, (*values, limit))]
 
 
+@decoding
 def text(connection: apsw.Connection, document_id: int) -> str | None:
     """The whole text of a document, or None when there is no such document."""
     rows = run(connection, "SELECT text FROM documents WHERE id = ?", (document_id,))
@@ -68,7 +77,7 @@ def chunks(connection: apsw.Connection, chunk_ids: Sequence[int], past: int | No
     found = _chunks(connection, "chunks AS c WHERE c.id IN (SELECT value FROM json_each(?))", chunk_ids)
     if past is None:
         return found
-    return {chunk_id: chunk for chunk_id, chunk in found.items() if not _has_expired(chunk.document, past)}
+    return _Chunks({id_: chunk for id_, chunk in found.items() if not _has_expired(chunk.document, past)})
 
 
 def _has_expired(document: StoredDocument, past: int) -> bool:
@@ -91,6 +100,7 @@ def neighbours(connection: apsw.Connection, chunk_ids: Sequence[int], reach: int
     return _chunks(connection, source, chunk_ids, reach)
 
 
+@decoding
 def _chunks(connection: apsw.Connection, source: str, chunk_ids: Sequence[int], *values: int) -> dict[int, StoredChunk]:
     """The chunks `c` that a FROM clause selects, by id."""
     sql = f'SELECT c.id, c.document_id, c.ordinal, c.start, c."end", c.heading, c.text FROM {source}'
@@ -98,9 +108,10 @@ def _chunks(connection: apsw.Connection, source: str, chunk_ids: Sequence[int], 
     sql = f"SELECT {COLUMNS} FROM documents AS d WHERE d.id IN (SELECT value FROM json_each(?))"
     ids = json.dumps(sorted({row[1] for row in rows}))
     by_id = {document[0]: _document(*document) for document in run(connection, sql, (ids,))}
-    return {id_: StoredChunk(id_, by_id[document_id], *place) for id_, document_id, *place in rows}
+    return _Chunks({id_: StoredChunk(id_, by_id[document_id], *place) for id_, document_id, *place in rows})
 
 
+@decoding
 def _next(connection: apsw.Connection, after: int) -> WholeDocument | None:
     """The first document with a higher id than this, live or expired, or None when there is no other."""
     sql = f"SELECT {COLUMNS}, d.content_hash, d.text FROM documents AS d WHERE d.id > ? ORDER BY d.id LIMIT 1"
@@ -123,6 +134,7 @@ def whole_documents(connection: apsw.Connection, past: int | None) -> Iterator[W
             yield found
 
 
+@decoding
 def _document(*row: Any) -> StoredDocument:
     id_, collection, uri, title, media_type, metadata, tags, created, updated, expires, pinned = row
     return StoredDocument(

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import functools
+import zlib
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import ParamSpec, TypeVar
 
 import apsw
 
@@ -18,6 +21,10 @@ from vstore.errors import (
     StoreFullError,
 )
 
+P = ParamSpec("P")
+T = TypeVar("T")
+
+_DAMAGED = "{path} is not as vstore made it ({error}); see what is wrong: vstore check"
 MEANINGS: tuple[tuple[type[apsw.Error], type[StoreError], str], ...] = (
     (apsw.BusyError, StoreBusyError, "another process is writing to {path}; try again when it has finished"),
     (apsw.LockedError, StoreBusyError, "another connection is writing to {path}; try again when it has finished"),
@@ -39,6 +46,10 @@ MEANINGS: tuple[tuple[type[apsw.Error], type[StoreError], str], ...] = (
     (apsw.InterruptError, StoreError, "{path} was closed during this call; open a new Store"),
     (apsw.ConnectionClosedError, StoreError, "{path} was closed during this call; open a new Store"),
     (apsw.IOError, StoreError, "reading or writing {path} failed ({error}); check the disk and its free space"),
+    # All SQL is ours, so what SQLite cannot do with it is due to tables, triggers or values that are not.
+    (apsw.SQLError, StoreDamagedError, _DAMAGED),
+    (apsw.ConstraintError, StoreDamagedError, _DAMAGED),
+    (apsw.MismatchError, StoreDamagedError, _DAMAGED),
 )
 
 
@@ -55,3 +66,18 @@ def translated(path: Path) -> Iterator[None]:
             if isinstance(error, kind):
                 raise ours(message.format(path=path, error=error)) from error
         raise
+
+
+def decoding(function: Callable[P, T]) -> Callable[P, T]:
+    """For a function that makes objects of rows: values that it cannot read are damage, as SQLite's own errors are."""
+
+    @functools.wraps(function)
+    def decoded(*args: P.args, **kwargs: P.kwargs) -> T:
+        try:
+            return function(*args, **kwargs)
+        except UnicodeEncodeError:  # of what is asked, not of what is stored
+            raise
+        except (ValueError, TypeError, LookupError, OverflowError, OSError, zlib.error) as error:
+            raise apsw.CorruptError(f"a stored value cannot be read: {error}") from error
+
+    return decoded

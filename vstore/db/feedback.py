@@ -13,6 +13,7 @@ import apsw
 from vstore import config
 from vstore.db.clock import from_datetime, now, to_datetime
 from vstore.db.connection import run, trim
+from vstore.db.failures import decoding
 from vstore.errors import InputError, NotFoundError, VstoreError
 from vstore.judgements import Judgement, Verdict
 from vstore.paths import uris
@@ -70,6 +71,7 @@ def _place(connection: apsw.Connection, verdict: Verdict) -> tuple[int, str, str
     raise NotFoundError(f"the store has no document {target!r}{where}; see what it has with: vstore list")
 
 
+@decoding
 def judgements(connection: apsw.Connection) -> list[Judgement]:
     """See `Snapshot.judgements`."""
     # Several rows for a query and a document are what is left of chunks that are gone. With max(), SQLite takes the

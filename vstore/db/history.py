@@ -15,6 +15,7 @@ from vstore import config
 from vstore.db.analysis import exact, exact_tokenizer
 from vstore.db.clock import to_datetime
 from vstore.db.connection import run
+from vstore.db.failures import decoding
 from vstore.db.scope import compile_scope
 from vstore.db.vectors import to_blob
 from vstore.searches import LoggedQuery
@@ -26,6 +27,7 @@ if TYPE_CHECKING:
 _ANOTHER = "q.id NOT IN (SELECT value FROM json_each(?))"
 
 
+@decoding
 def logged_queries(connection: apsw.Connection) -> list[LoggedQuery]:
     """See `Snapshot.logged_queries`."""
     sql = (

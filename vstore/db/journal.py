@@ -13,6 +13,7 @@ from vstore.db import documents
 from vstore.db.analysis import exact, exact_tokenizer
 from vstore.db.clock import to_datetime
 from vstore.db.connection import run, trim
+from vstore.db.failures import decoding
 from vstore.db.vectors import to_blob
 from vstore.searches import ERROR, MODE, Asked, Latency, Note, SearchStatistics, SlowQuery, bucket
 
@@ -144,6 +145,7 @@ def erase(connection: apsw.Connection) -> None:
 # --- reading ----------------------------------------------------------------------------------------------------------
 
 
+@decoding
 def collect(connection: apsw.Connection) -> SearchStatistics:
     """What the notes so far add up to."""
     counters: dict[str, int] = dict(run(connection, "SELECT name, value FROM search_counters ORDER BY name"))

@@ -22,6 +22,7 @@ from vstore.calibration import Calibration
 from vstore.db import encoders, spaces
 from vstore.db.clock import now, to_datetime
 from vstore.db.connection import run
+from vstore.db.failures import decoding
 from vstore.errors import InputError, ModelDamagedError, NotFoundError
 from vstore.types import ModelRecord
 
@@ -158,6 +159,7 @@ def load(connection: apsw.Connection, model_id: int) -> Adapter:
     return _from_blob(rows[0][0], model_id)
 
 
+@decoding
 def history(connection: apsw.Connection) -> list[ModelRecord]:
     """See `Index.models`."""
     rows = run(

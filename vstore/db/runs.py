@@ -11,6 +11,7 @@ from vstore import config, processes
 from vstore.db import models
 from vstore.db.clock import now, to_datetime
 from vstore.db.connection import run
+from vstore.db.failures import decoding
 from vstore.errors import RefinementBusyError, RefinementOvertakenError
 from vstore.runs import Conclusion, Learned, RunRecord, SeenQuery
 
@@ -87,6 +88,7 @@ def _trim(connection: apsw.Connection) -> None:
     run(connection, f"DELETE FROM refine_runs WHERE id NOT IN ({kept})", (config.RUNS_KEPT,))
 
 
+@decoding
 def records(connection: apsw.Connection) -> list[RunRecord]:
     """See `Index.runs`."""
     return [
@@ -106,6 +108,7 @@ def records(connection: apsw.Connection) -> list[RunRecord]:
     ]
 
 
+@decoding
 def queries(connection: apsw.Connection, run_id: int) -> list[SeenQuery]:
     """See `Index.run_queries`."""
     sql = "SELECT query, figures FROM refine_queries WHERE run = ? AND figures <> '{}' ORDER BY rowid"

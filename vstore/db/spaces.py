@@ -12,6 +12,7 @@ from vstore.calibration import Calibration, Scale
 from vstore.db import vectors
 from vstore.db.clock import now
 from vstore.db.connection import run
+from vstore.db.failures import decoding
 from vstore.errors import NotFoundError
 from vstore.types import Space
 
@@ -50,6 +51,7 @@ def lineage(connection: apsw.Connection) -> list[Space]:
     return list({row[0]: _space(*row) for row in rows}.values())
 
 
+@decoding
 def own_calibration(connection: apsw.Connection, space: Space) -> Calibration | None:
     """The calibration of a space, whatever the model that serves has brought along."""
     ((calibration,),) = run(connection, "SELECT calibration FROM spaces WHERE number = ?", (space.number,))
@@ -81,6 +83,7 @@ def to_json(calibration: Calibration | None) -> str | None:
     return json.dumps(asdict(calibration)) if calibration else None
 
 
+@decoding
 def _space(*row: Any) -> Space:
     number, fingerprint, dimension, model, calibration, encoder = row
     fitted = _calibration(json.loads(calibration)) if calibration else None

@@ -21,6 +21,7 @@ from numpy.typing import NDArray
 from vstore import config
 from vstore.db.analysis import stems
 from vstore.db.connection import run
+from vstore.db.failures import decoding
 from vstore.types import Term
 
 _ID = np.dtype("<u4")
@@ -47,6 +48,7 @@ def unpack(blob: bytes) -> dict[int, int]:
     return dict(zip(ids.tolist(), counts.tolist(), strict=True))
 
 
+@decoding
 def joined(blobs: Sequence[bytes]) -> tuple[NDArray[np.uint32], NDArray[np.uint8], NDArray[np.intp]]:
     """The stem ids and counts of many blobs in a row, and for each blob the place at which the next one begins."""
     sizes = [len(blob) // _BYTES_PER_STEM for blob in blobs]
@@ -89,6 +91,7 @@ def _stem_counts(tokenize: apsw.FTS5Tokenizer, texts: Sequence[str]) -> Counter[
     return Counter(map(stem_id, chain.from_iterable(stems(tokenize, text) for text in texts)))
 
 
+@decoding
 def matched(connection: apsw.Connection, terms: Sequence[Term], chunk_ids: Sequence[int]) -> dict[int, tuple[str, ...]]:
     """For each chunk the texts of those terms that occur in it, in the order of the terms."""
     found: dict[int, tuple[str, ...]] = {}

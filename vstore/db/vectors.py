@@ -18,6 +18,7 @@ from vstore import config
 from vstore.db import bm25
 from vstore.db.codes import SCATTERED, Codes, code_bytes, sampled, sampled_below, sign_code
 from vstore.db.connection import run
+from vstore.db.failures import decoding
 from vstore.db.scope import Ids, Sql
 from vstore.errors import InputError
 from vstore.types import Background, Ranking, Space
@@ -77,6 +78,7 @@ def get(connection: apsw.Connection, space: Space, chunk_id: int) -> FloatArray 
     return get_many(connection, space, [chunk_id]).get(chunk_id)
 
 
+@decoding
 def get_many(connection: apsw.Connection, space: Space, chunk_ids: Sequence[int]) -> dict[int, FloatArray]:
     """See `Snapshot.vectors`."""
     sql = f"SELECT chunk_id, vector FROM vectors_g{space.number} WHERE chunk_id IN (SELECT value FROM json_each(?))"
@@ -184,6 +186,7 @@ def _kept_sample(connection: apsw.Connection, space: Space, codes: Codes) -> Flo
     return rows
 
 
+@decoding
 def _unit_rows(connection: apsw.Connection, space: Space, chosen: str, values: tuple[object, ...]) -> FloatArray:
     rows = run(connection, f"SELECT v.vector FROM vectors_g{space.number} AS v {chosen} ORDER BY v.chunk_id", values)
     array = np.frombuffer(b"".join(blob for (blob,) in rows), dtype="<f4").reshape(-1, space.dimension)
