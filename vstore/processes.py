@@ -20,6 +20,6 @@ def is_gone(process: str) -> bool:
         os.kill(int(pid), 0)
     except ProcessLookupError:
         return True
-    except PermissionError:
-        return False  # another user's
+    except (PermissionError, OverflowError):
+        return False  # another user's, or no process id at all
     return False

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import threading
 from collections.abc import Iterator
-from contextlib import closing
+from contextlib import closing, nullcontext
 from pathlib import Path
 
 import apsw
@@ -19,6 +19,7 @@ from vstore import Store, config
 from vstore.db import restore as restoring
 from vstore.db.connection import connect, generation, run
 from vstore.db.index import SqliteIndex
+from vstore.db.migrate import latest, scripts
 from vstore.db.restore import restore
 from vstore.errors import (
     InputError,
@@ -251,6 +252,7 @@ import sys, threading
 from pathlib import Path
 from db.material import put
 from vstore.db.index import SqliteIndex
+from vstore.db.migrate import latest, scripts
 from vstore.types import Scope
 index = SqliteIndex(Path(sys.argv[1]))
 stop = threading.Event()
@@ -341,8 +343,8 @@ class Live:
         self._connection = connection
     def backup(self, *names):
         return Killing(self._connection.backup(*names), int(sys.argv[3]))
-    def close(self):
-        self._connection.close()
+    def __getattr__(self, name):
+        return getattr(self._connection, name)
     def wal_checkpoint(self, **mode):
         os.kill(os.getpid(), signal.SIGKILL)
 restore._opened = lambda path: Live(opened(path))
@@ -466,6 +468,58 @@ def test_a_store_that_cannot_even_be_opened_is_to_be_moved_away(path: Path, sour
     path.write_bytes(path.read_bytes()[: 2 * 4096])
     with pytest.raises(StoreDamagedError, match="move it away"):
         restore(source, path)
+
+
+def test_a_backup_with_other_pages_fits_in(index: SqliteIndex, path: Path, source: Path) -> None:
+    with closing(apsw.Connection(str(source))) as connection:
+        run(connection, "PRAGMA page_size = 8192")
+        run(connection, "VACUUM")
+    restore(source, path)
+    assert rows(path, URIS) == OLD
+    assert rows(path, "PRAGMA page_size") == [(4096,)]
+    assert_consistent(path)
+
+
+@pytest.mark.parametrize("is_there", [True, False])
+def test_a_backup_of_an_older_vstore_is_brought_up_to_date(path: Path, source: Path, is_there: bool) -> None:
+    version, script = scripts()[0]
+    old = path.with_name("first.db")
+    with closing(connect(old)) as connection:
+        run(connection, script)
+        run(connection, f"PRAGMA application_id = {config.APPLICATION_ID}")
+        run(connection, f"PRAGMA user_version = {version}")
+        run(connection, "INSERT INTO collections (name, created_at) VALUES ('of the first version', 0)")
+    if is_there:
+        restore(source, path)
+    with closing(SqliteIndex(path)) if is_there else nullcontext() as opened:
+        restore(old, path)
+        if opened is not None:  # a process that has it open goes on
+            put(opened, "after", "text")
+    assert rows(path, "PRAGMA user_version") == [(latest(),)]
+    assert ("of the first version",) in rows(path, "SELECT name FROM collections")
+    assert_consistent(path)
+
+
+@POSIX
+def test_a_full_disk_changes_nothing(index: SqliteIndex, path: Path, source: Path) -> None:
+    script = """
+import resource, signal, sys
+from vstore.db.restore import restore
+from vstore.errors import StoreError
+signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+for pages in (20, 45, 60):
+    resource.setrlimit(resource.RLIMIT_FSIZE, (pages * 4096, -1))
+    try:
+        restore(sys.argv[1], sys.argv[2])
+    except StoreError as error:
+        print(error)
+"""
+    said = python(script, source, path).splitlines()
+    assert said and all(str(path.parent) in line for line in said)
+    assert rows(path, URIS) == NEW
+    assert left_beside(path) == []
+    put(index, "after", "the lock is free")
+    assert_consistent(path)
 
 
 def test_an_empty_file_is_nothing_to_keep(path: Path, source: Path) -> None:

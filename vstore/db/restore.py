@@ -61,8 +61,9 @@ def restore(source: str | Path, path: str | Path) -> RestoreReport:
     _check_places(source, path)
     require_sound(source, "nothing was changed; restore another backup", deep=True)
     _make_folder(path)
+    pages = _page_size(path) if path.exists() else None
     with atomic.partial(path) as prepared:
-        _prepare(source, prepared, path)
+        _prepare(source, prepared, path, pages)
         documents, chunks = backup.contents(prepared)
         if path.exists():
             kept = _replace(path, prepared)
@@ -100,9 +101,17 @@ def _make_folder(path: Path) -> None:
             folder.mkdir(mode=0o700, exist_ok=True)
 
 
-def _prepare(source: Path, prepared: Path, path: Path) -> None:
-    """Copy the backup, and bring the copy to this version's schema."""
+def _page_size(path: Path) -> int:
+    """Bytes of a page of the store that is to be replaced. Raises what opening it raises."""
+    with closing(_opened(path)) as connection:
+        return int(run(connection, "PRAGMA page_size")[0][0])
+
+
+def _prepare(source: Path, prepared: Path, path: Path, pages: int | None) -> None:
+    """Copy the backup, into pages of that size, and bring the copy to this version's schema."""
     with reading(source) as connection:
+        if pages is not None:
+            run(connection, f"PRAGMA page_size = {pages}")
         backup.copy(connection, prepared, path)
     with closing(Database(prepared, latest(), create=False)) as database:
         migrate(database)
