@@ -337,17 +337,24 @@ class Killing:
             os.kill(os.getpid(), signal.SIGKILL)
         self._after -= 1
         self._backup.step(pages)
-opened = restore._opened
 class Live:
     def __init__(self, connection):
         self._connection = connection
-    def backup(self, *names):
-        return Killing(self._connection.backup(*names), int(sys.argv[3]))
     def __getattr__(self, name):
         return getattr(self._connection, name)
-    def wal_checkpoint(self, **mode):
+    def backup(self, *names):
+        return Killing(self._connection.backup(*names), int(sys.argv[3]))
+class Watched(restore.Database):
+    def connection(self):
+        return Live(super().connection())
+    def checkpoint(self, connection):
         os.kill(os.getpid(), signal.SIGKILL)
-restore._opened = lambda path: Live(opened(path))
+opened = restore._opened
+def watched(path):
+    database = opened(path)
+    database.__class__ = Watched
+    return database
+restore._opened = watched
 restore.restore(sys.argv[1], sys.argv[2])
 """
 
@@ -435,7 +442,16 @@ def test_a_log_without_its_store_is_not_given_another_one(path: Path, source: Pa
     assert not path.exists()
 
 
-@pytest.mark.parametrize("content", [b"a diary, not a store" * 1000, None])
+def test_an_empty_file_beside_the_log_of_its_last_writes_is_not_restored_over(path: Path, source: Path) -> None:
+    path.touch()
+    log = path.with_name("memory.db-wal")
+    log.write_bytes(b"last writes")
+    with pytest.raises(StoreDamagedError, match=r"move it away, together with memory\.db-wal"):
+        restore(source, path)
+    assert log.read_bytes() == b"last writes"
+
+
+@pytest.mark.parametrize("content", [b"a diary, not a store" * 1000, b"x", None])
 def test_what_is_no_store_is_not_replaced(path: Path, source: Path, content: bytes | None) -> None:
     if content is None:
         with closing(apsw.Connection(str(path))) as other:

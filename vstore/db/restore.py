@@ -17,7 +17,7 @@ import apsw
 
 from vstore import atomic, config
 from vstore.db import backup
-from vstore.db.connection import Database, check_driver, check_file, connect, run
+from vstore.db.connection import Database, check_driver, connect, run
 from vstore.db.failures import translated
 from vstore.db.migrate import latest, migrate, use_write_ahead_log
 from vstore.db.sound import reading, require_sound
@@ -103,8 +103,8 @@ def _make_folder(path: Path) -> None:
 
 def _page_size(path: Path) -> int:
     """Bytes of a page of the store that is to be replaced. Raises what opening it raises."""
-    with closing(_opened(path)) as connection:
-        return int(run(connection, "PRAGMA page_size")[0][0])
+    with closing(_opened(path)) as database, translated(path):
+        return int(run(database.connection(), "PRAGMA page_size")[0][0])
 
 
 def _prepare(source: Path, prepared: Path, path: Path, pages: int | None) -> None:
@@ -121,7 +121,9 @@ def _prepare(source: Path, prepared: Path, path: Path, pages: int | None) -> Non
 
 def _replace(path: Path, prepared: Path) -> Path | None:
     """Replace the content of a store that others may have open; the file that has what was there before."""
-    with closing(_opened(path)) as live, closing(connect(prepared)) as new, translated(path):
+    with closing(_opened(path)) as database, closing(connect(prepared)) as new, translated(path):
+        live = database.connection()
+        use_write_ahead_log(live)
         with live.backup("main", new, "main") as copying:
             copying.step(0)  # copies nothing, and takes the write lock: what is kept now is what will be replaced
             kept = _keep(path)
@@ -133,23 +135,14 @@ def _replace(path: Path, prepared: Path) -> Path | None:
                 if kept and not copying.done:
                     kept.unlink()
                 raise
-        with suppress(apsw.BusyError, apsw.FullError):  # a later one will do it
-            live.wal_checkpoint(mode=apsw.SQLITE_CHECKPOINT_PASSIVE)
+        database.checkpoint(live)
     return kept
 
 
-def _opened(path: Path) -> apsw.Connection:
-    """A connection to the store that is to be replaced, which must be one, sound or not."""
+def _opened(path: Path) -> Database:
+    """The store that is to be replaced, which must be one, sound or not."""
     try:
-        with translated(path):
-            connection = connect(path)
-            try:
-                check_file(connection, path, latest())
-                use_write_ahead_log(connection)
-            except BaseException:
-                connection.close()
-                raise
-            return connection
+        return Database(path, latest(), create=False)
     except StoreDamagedError as error:
         raise StoreDamagedError(
             f"{path} cannot even be opened; move it away, together with {path.name}-wal and {path.name}-shm if they "
