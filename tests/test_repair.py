@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import hashlib
 import os
 import stat
+import zlib
 from contextlib import closing, nullcontext
 from pathlib import Path
 
@@ -16,6 +18,7 @@ from toy import ToyEmbedder
 import vstore
 from vstore import Store, VstoreError, config
 from vstore.db.connection import run
+from vstore.db.migrate import scripts
 from vstore.errors import NewerStoreError, NotAStoreError, NotFoundError, StoreDamagedError, StoreError
 
 MENDED = [name for name, damage in DAMAGES.items() if damage.mended]
@@ -97,7 +100,7 @@ def test_a_mended_file_is_sound_and_searches_find_what_they_found(
     report = vstore.repair(rich, EMBEDDER)
     assert report.ok, [(check.name, check.found) for check in report.after.failed]
     assert report.left == {}
-    if name != "a byte of an adapter":  # the one before it serves
+    if name not in ("a byte of an adapter", "an adapter that serves without weights"):  # the one before it serves
         assert found(rich) == expected
     assert vstore.repair(rich, EMBEDDER).steps == ()
 
@@ -303,6 +306,33 @@ for line in sys.stdin:
     if os.WIFSIGNALED(status):
         print("killed", flush=True)
 """
+
+
+def test_a_file_of_the_first_schema_is_mended_as_it_is(tmp_path: Path) -> None:
+    path = tmp_path / "memory.db"
+    text = "Green tea at seventy degrees."
+    with closing(apsw.Connection(str(path))) as connection:
+        run(connection, scripts()[0][1])
+        run(connection, f"PRAGMA application_id = {config.APPLICATION_ID}")
+        run(connection, "PRAGMA user_version = 1")
+        run(connection, "INSERT INTO collections (name, created_at) VALUES ('default', 0)")
+        run(
+            connection,
+            "INSERT INTO documents (collection_id, uri, title, media_type, content_hash, metadata, tags, created_at, "
+            "updated_at, text) VALUES (1, 'tea', 'Tea', 'text/plain', '', '{}', '[]', 0, 0, ?)",
+            (zlib.compress(text.encode()),),
+        )
+        run(
+            connection,
+            'INSERT INTO chunks (document_id, ordinal, start, "end", heading, text, extra, content_hash) '
+            "VALUES (1, 0, 0, ?, '', ?, '', ?)",
+            (len(text), text, hashlib.sha256(f"Tea\n{text}".encode()).hexdigest()),
+        )
+    report = vstore.repair(path)
+    assert report.done == {"references": 0, "words": 1, "keyword index": 1}
+    assert report.ok and report.after.schema == 1
+    with Store(path) as store:
+        assert [hit.document.uri for hit in store.search("tea", mode="lexical")] == ["tea"]
 
 
 def test_a_store_that_is_open_meanwhile_goes_on(rich: Path, expected: list[object]) -> None:

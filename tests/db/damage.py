@@ -248,6 +248,12 @@ DAMAGES = {
     "a byte of an adapter": Damage(change("models", "weights", "id = 2", flip(30)), "adapters"),
     "the pointer to nowhere": Damage(execute("UPDATE active SET model = 99"), "active model"),
     "no pointer": Damage(execute("DELETE FROM active"), "active model"),
+    "a calibration": Damage(
+        execute("UPDATE spaces SET calibration = '{}' WHERE number = 1"), "active model", mended=False
+    ),
+    "an adapter that serves without weights": Damage(
+        execute("UPDATE models SET weights = NULL WHERE id = (SELECT model FROM active)"), "active model"
+    ),
     "a part of an encoder": Damage(execute("DELETE FROM model_files WHERE part = 1"), "encoder files", mended=False),
     "the end of an encoder": Damage(execute("DELETE FROM model_files WHERE part = 2"), "encoder files", mended=False),
     "a byte of an encoder": Damage(

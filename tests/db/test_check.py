@@ -13,8 +13,8 @@ from pathlib import Path
 import apsw
 import numpy as np
 import pytest
-from db.damage import DAMAGES, build
-from db.material import put, rows
+from db.damage import DAMAGES, build, execute
+from db.material import open_space, put, put_vectors, rows
 from db.processes import python, start
 from toy import ToyEmbedder
 
@@ -207,7 +207,9 @@ def test_a_file_of_the_first_schema_is_sound_before_it_is_migrated(path: Path) -
     report = check_file(path, deep=True)
     assert report.failed == ()
     assert report.schema == 1
-    assert report["encoder files"].found == "the table model_files is missing"
+    assert {check.name: check.found for check in report.checks if check.status == "not checked"} == {
+        "encoder files": "the table model_files is missing"
+    }
 
 
 def test_an_empty_store_is_sound(path: Path) -> None:
@@ -236,6 +238,35 @@ def test_others_who_may_read_the_file_are_a_warning(rich: Path) -> None:
         report = check_file(rich)
         assert report.ok
         assert (report["permissions"].status, report["permissions"].affected) == ("warning", 1)
+
+
+def test_a_long_log_and_many_free_pages_are_warnings(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(config, "CHECK_LOG_BYTES", 1_000)
+    monkeypatch.setattr(config, "CHECK_FREE_BYTES", 1_000)
+    monkeypatch.setattr(config, "CHECK_FREE_SHARE", 0.1)
+    with closing(SqliteIndex(path)) as index:
+        put(index, "a", *(f"{n} " + "many words " * 400 for n in range(40)))
+        assert check_file(path)["log size"].status == "warning"
+        assert check_file(path)["free pages"].status == "ok"
+        index.forget("default", "a")
+    report = check_file(path)
+    assert report.ok
+    assert (report["log size"].status, report["free pages"].status) == ("ok", "warning")
+
+
+def test_vectors_that_are_not_of_length_1_are_a_warning(path: Path) -> None:
+    with closing(SqliteIndex(path)) as index:
+        put_vectors(index, {"a": np.ones(16, np.float32), "b": np.ones(16, np.float32) / 4}, open_space(index))
+    report = check_file(path)
+    assert report.ok
+    assert (report["vector lengths"].status, report["vector lengths"].examples) == ("warning", ("chunk 1",))
+
+
+def test_a_table_that_nobody_knows_is_a_warning(rich: Path) -> None:
+    execute("CREATE TABLE more (id INTEGER)")(rich)
+    report = check_file(rich)
+    assert report.ok
+    assert (report["unknown tables"].status, report["unknown tables"].examples) == ("warning", ("more",))
 
 
 def test_a_second_name_and_a_synchronised_folder_are_warnings(rich: Path, tmp_path: Path) -> None:

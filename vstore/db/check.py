@@ -30,7 +30,7 @@ INVARIANTS: tuple[Invariant, ...] = (
 )
 HEADER = check_schema.HEADER.name
 # What reading a damaged file may raise: SQLite's errors, and Python's for values that are not what they must be.
-UNREADABLE = (apsw.Error, ValueError, TypeError, OverflowError, OSError, VstoreError)
+UNREADABLE = (apsw.Error, ValueError, TypeError, LookupError, OverflowError, OSError, VstoreError)
 
 
 def check_file(path: Path, *, deep: bool = False) -> CheckReport:

@@ -95,7 +95,8 @@ def changed(scan: Scan) -> Iterator[tuple[str, str, str | None, str]]:
     present = _present(scan)
     for (kind, name), sql in expected(scan.version).items():
         found = present.get((kind, name))
-        if found is None or found.split() != sql.split():
+        shadow = name.startswith(f"{_KEYWORDS}_")  # made by SQLite, of whose versions each may make them in its own way
+        if found is None or (found.split() != sql.split() and not shadow):
             yield kind, name, found, sql
 
 

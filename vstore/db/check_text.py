@@ -304,7 +304,7 @@ INVARIANTS = (
         "metadata, tags, recipes, figures and the like are JSON of the right kind",
         "forget these documents and add them again; for other rows restore a backup",
         _json,
-        ("documents", *_DICTIONARIES),
+        ("documents",),
     ),
     Invariant(
         "numbers",
