@@ -32,7 +32,7 @@ MEANINGS: tuple[tuple[type[apsw.Error], type[StoreError], str], ...] = (
     (
         apsw.CorruptError,
         StoreDamagedError,
-        "{path} is damaged; restore a backup, or ingest the sources into a new store",
+        "{path} is damaged; restore a backup, or see what can be mended: vstore check",
     ),
     (apsw.NotADBError, NotAStoreError, "{path} is not a vstore file; choose another path with --db"),
     (apsw.CantOpenError, StoreError, "cannot open {path}; check that the folder exists and may be written to"),

@@ -7,7 +7,6 @@ step sees for itself, under the lock, what there is to do; the checks only say t
 from __future__ import annotations
 
 import json
-import os
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import closing, contextmanager
 from functools import cached_property
@@ -17,13 +16,12 @@ from typing import TYPE_CHECKING
 import apsw
 import numpy as np
 
-from vstore import config
+from vstore import atomic, config
 from vstore.db import check_models, check_schema, models, vectors
 from vstore.db.check_index import KEYWORDS, SHADOWS, words
 from vstore.db.check_scan import Kept, Scan, reading, stream
 from vstore.db.check_text import Whole, Witness, damaged_queries, renumbered, suspects, wholes
 from vstore.db.check_vectors import judge, rows_of
-from vstore.db.clock import now, to_datetime
 from vstore.db.codes import sign_code
 from vstore.db.connection import Database, run
 from vstore.db.failures import translated
@@ -37,39 +35,22 @@ if TYPE_CHECKING:
 
 def save(path: Path) -> Path:
     """Copy the file as it is, page by page, to one beside it that only its owner may read. Raises StoreError."""
-    moment = to_datetime(now())
-    copy = _beside(path, f"before-repair-{moment:%Y%m%dT%H%M%S}{moment.microsecond // 1000:03}")
-    try:
-        with (
-            translated(copy),
-            reading(path) as (source, _),
-            closing(apsw.Connection(str(copy))) as target,
-            target.backup("main", source, "main") as backup,
-        ):
-            backup.step()
-    except BaseException:
-        copy.unlink()
-        raise
-    return copy
+    place = atomic.dated(path.parent, f"{path.stem}.before-repair", ".db")
+    with (
+        atomic.appearing(place) as copy,
+        translated(place),
+        reading(path) as (source, _),
+        closing(apsw.Connection(str(copy))) as target,
+        target.backup("main", source, "main") as backup,
+    ):
+        backup.step()
+    return place
 
 
 def rescue(path: Path) -> int:
     """See `salvage`: for a file with pages that cannot be read."""
-    work = _beside(path, f"salvage-{now()}")
-    try:
+    with atomic.partial(path) as work:
         return salvage(path, work)
-    finally:
-        work.unlink()
-
-
-def _beside(path: Path, what: str) -> Path:
-    """An empty file that only its owner may read."""
-    made = path.with_name(f"{path.stem}.{what}.db")
-    try:
-        os.close(os.open(made, os.O_CREAT | os.O_EXCL | os.O_RDWR, 0o600))
-    except OSError as error:
-        raise StoreError(f"cannot write {made} ({error.strerror}); without it nothing is repaired") from error
-    return made
 
 
 @contextmanager

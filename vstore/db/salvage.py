@@ -26,7 +26,7 @@ _SEQUENCE = "sqlite_sequence"  # the highest ids there ever were, so that none i
 def salvage(path: Path, work: Path) -> int:
     """Put what can be read of the file at `path` in its place; returns how many rows of vectors and codes were lost.
 
-    `work` is an empty file beside it, which is left for the caller to remove. The file changes in one transaction at
+    `work` is an empty file for the new one. The file changes in one transaction at
     the end. Raises StoreDamagedError when something that was put in cannot be read.
     """
     with translated(path), closing(apsw.Connection(str(work))) as new:
