@@ -76,9 +76,13 @@ class Case:
             if self.before.schema or self.acknowledged:
                 self.violations.append("the file is gone")
             return
+        if self.operation.again and not self.acknowledged:
+            with quick(), self._noting("cannot be done again"):
+                self.operation.again(path)
         self.violations += problems(path)
         with self._noting("cannot be read"):
             self._compare(state(path).without(PROBE))
+            self.violations += self.operation.beside(path, self.before, self.after)
         with self._noting("cannot be used"):
             embedder = serving(path)
             with quick(), store(path, embedder) as reopened:
@@ -131,7 +135,7 @@ def use(handle: Store, embedder: ToyEmbedder) -> None:
 def quick() -> Iterator[None]:
     """On the same disk in good order, which does not wait for platters."""
     DISK.reset()
-    with DISK.mounted():
+    with DISK.mounted(), quiet_ends():
         yield
 
 
@@ -151,7 +155,7 @@ class Bench:
         self._folder = folder
         self._original = folder / "original"
         self._original.mkdir()
-        with quick(), quiet_ends():
+        with quick():
             operation.prepare(self._original / FILE)
         DISK.reset()
 

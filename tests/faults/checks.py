@@ -170,8 +170,8 @@ def _documents(connection: apsw.Connection) -> dict[tuple[str, str], tuple[Any, 
     for document_id, chunk_id, *chunk in ask(connection, sql):
         chunks.setdefault(document_id, []).append((*chunk, tuple(vectors.get(chunk_id, ()))))
     sql = (
-        "SELECT d.id, c.name, d.uri, d.title, d.media_type, d.content_hash, d.metadata, d.tags, d.text "
-        "FROM documents AS d JOIN collections AS c ON c.id = d.collection_id"
+        "SELECT d.id, c.name, d.uri, d.title, d.media_type, d.content_hash, d.metadata, d.tags, d.expires_at, "
+        "d.pinned, d.text FROM documents AS d JOIN collections AS c ON c.id = d.collection_id"
     )
     return {
         (collection, uri): (*facts, zlib.decompress(text).decode(), tuple(chunks.get(document_id, ())))

@@ -18,8 +18,6 @@ from typing import Any, Literal
 
 import apsw
 
-from vstore.db.connection import Database
-
 Mode = Literal["error once", "disk full", "error for good", "torn write", "power loss"]
 MODES: tuple[Mode, ...] = ("error once", "disk full", "error for good", "torn write", "power loss")
 CRASHES: tuple[Mode, ...] = ("torn write", "power loss")
@@ -82,6 +80,8 @@ class Disk(apsw.VFS):
     A disk that is `lying` reports syncs that it does not do.
     """
 
+    ending = False  # a connection is being closed
+
     def __init__(self, name: str) -> None:
         self.name = name
         self.lying = False
@@ -120,16 +120,16 @@ class Disk(apsw.VFS):
 
     # --- faults -------------------------------------------------------------------------------------------------------
 
-    def point(self, tear: Callable[[], object] | None = None) -> None:
-        """Count a point, and raise when it fails. `tear` does half of a write."""
-        if self.dead:
+    def point(self, tear: Callable[[], object] | None = None) -> bool:
+        """Count a point, and raise when it fails; whether there is anything to be done. `tear` does half of a write."""
+        if self.dead and not self.ending:
             raise apsw.IOError("the disk is gone")
         self.points += 1
-        if self.points != self.fault_at:
-            return
+        if self.points != self.fault_at or self.dead:
+            return not self.dead
         if self.mode == "disk full":
             self.full = True
-            return
+            return True
         self.fired = True
         if self.mode == "error for good":
             self.dead = self.reads_fail = True
@@ -158,17 +158,18 @@ class Disk(apsw.VFS):
     # --- what SQLite calls --------------------------------------------------------------------------------------------
 
     def xOpen(self, name: str | apsw.URIFilename | None, flags: list[int]) -> apsw.VFSFile:
-        """A database, log or journal; temporary files are in memory."""
-        path = str(name.filename() if isinstance(name, apsw.URIFilename) else name)
-        was_there = Path(path).exists()
+        """A database, log or journal, or a temporary file without a name, of which a power loss leaves nothing."""
+        path = name.filename() if isinstance(name, apsw.URIFilename) else name
+        was_there = path is not None and Path(path).exists()
         file = DiskFile(self, path, name, flags)
-        if path not in self.images:
+        if path is not None and path not in self.images:
             self.images[path] = Image(file.whole() if was_there else None)
         return file
 
     def xDelete(self, name: str, sync_folder: bool) -> None:
         """A deletion that the folder was not synced after may be undone by a power loss."""
-        self.point()
+        if not self.point():
+            return
         super().xDelete(name, sync_folder)
         self.images.setdefault(name, Image(None)).delete(synced=sync_folder and not self.lying)
 
@@ -176,7 +177,7 @@ class Disk(apsw.VFS):
 class DiskFile(apsw.VFSFile):
     """An open file of a `Disk`."""
 
-    def __init__(self, disk: Disk, path: str, name: Any, flags: list[int]) -> None:
+    def __init__(self, disk: Disk, path: str | None, name: Any, flags: list[int]) -> None:
         self._disk, self._path = disk, path
         self._is_log = bool(flags[0] & apsw.SQLITE_OPEN_WAL)
         # As the system's own VFS does at the first sync of a log or journal that it may have made.
@@ -185,6 +186,8 @@ class DiskFile(apsw.VFSFile):
 
     @property
     def _image(self) -> Image:
+        if self._path is None:
+            return Image(None)
         return self._disk.images.setdefault(self._path, Image(None))
 
     def whole(self) -> bytes:
@@ -192,13 +195,14 @@ class DiskFile(apsw.VFSFile):
         return bytes(super().xRead(super().xFileSize(), 0))
 
     def xRead(self, amount: int, offset: int) -> bytes:
-        if self._disk.reads_fail:
+        if self._disk.reads_fail and not self._disk.ending:
             raise apsw.IOError("the disk is broken")
         return super().xRead(amount, offset)
 
     def xWrite(self, data: bytes, offset: int) -> None:
         data = bytes(data)
-        self._disk.point(tear=lambda: self._write(data[: len(data) // 2], offset))
+        if not self._disk.point(tear=lambda: self._write(data[: len(data) // 2], offset)):
+            return
         if self._disk.full and offset + len(data) > self.xFileSize():
             self._disk.fired = True
             raise apsw.FullError("no space left")
@@ -211,7 +215,8 @@ class DiskFile(apsw.VFSFile):
 
     def xSync(self, flags: int) -> None:
         """Without a sync of the real file, which would cost time and change nothing that is seen here."""
-        self._disk.point()
+        if not self._disk.point():
+            return
         if not self._disk.lying:
             self._image.settle()
             if self._syncs_folder:
@@ -220,7 +225,8 @@ class DiskFile(apsw.VFSFile):
         self._note("sync")
 
     def xTruncate(self, size: int) -> None:
-        self._disk.point()
+        if not self._disk.point():
+            return
         super().xTruncate(size)
         self._image.pending.append((size, None))
 
@@ -229,25 +235,60 @@ class DiskFile(apsw.VFSFile):
             self._disk.log_events.append(event)
 
 
-@contextmanager
-def quiet_ends() -> Iterator[None]:
-    """Closing a connection raises nothing.
+class Quiet(apsw.Connection):
+    """Closing it, or a copy that it makes, raises nothing.
 
-    SQLite reports no error of the checkpoint that it tries then; apsw does when a VFS in Python had raised it.
+    SQLite reports no error of the checkpoint or the rollback that it tries then, but apsw does when Python had raised
+    it. A process that is dead does nothing anyway.
     """
-    usual = Database._end
 
-    def end(database: Database, connection: apsw.Connection) -> None:
-        try:
-            usual(database, connection)
-        except (apsw.IOError, apsw.FullError):
-            connection.close(True)
+    def close(self, force: bool = False) -> None:
+        with _ending():
+            try:
+                super().close(force)
+            except (apsw.IOError, apsw.FullError):
+                super().close(True)
 
-    Database._end = end  # type: ignore[method-assign]
+    def backup(self, *names: Any) -> Any:
+        return QuietBackup(super().backup(*names))
+
+
+class QuietBackup:
+    """A copy by SQLite's backup API."""
+
+    def __init__(self, copying: apsw.Backup) -> None:
+        self._copying = copying
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._copying, name)
+
+    def __enter__(self) -> QuietBackup:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        with _ending():
+            self._copying.close(True)
+
+
+@contextmanager
+def _ending() -> Iterator[None]:
+    """What is dead raises nothing meanwhile, and does nothing."""
+    Disk.ending = True
     try:
         yield
     finally:
-        Database._end = usual  # type: ignore[method-assign]
+        Disk.ending = False
+
+
+@contextmanager
+def quiet_ends() -> Iterator[None]:
+    """Connections that are opened meanwhile are closed as they would be on a disk that is not written in Python."""
+    usual = apsw.Connection
+    apsw.Connection = Quiet  # type: ignore[misc]
+    try:
+        yield
+    finally:
+        apsw.Connection = usual  # type: ignore[misc]
 
 
 def is_private(path: Path) -> bool:

@@ -6,7 +6,7 @@ besides the one before and the one after.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from contextlib import closing
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -14,7 +14,7 @@ from typing import Protocol
 
 import apsw
 import numpy as np
-from faults.checks import State, opened
+from faults.checks import State, opened, problems, state
 from faults.disk import Disk
 from toy import ToyEmbedder
 
@@ -24,8 +24,11 @@ from vstore.db import migrate as migrations
 from vstore.db.connection import Database
 from vstore.db.index import SqliteIndex
 from vstore.db.migrate import latest, migrate, scripts
+from vstore.db.restore import restore
 from vstore.ingest.backfill import fill, switch
 from vstore.judgements import Verdict
+from vstore.maintenance import repair
+from vstore.moving import export_to, import_from
 
 TOY = ToyEmbedder(16)
 NEXT = ToyEmbedder(12, "next")  # the model of another space
@@ -66,7 +69,8 @@ Allowed = Callable[[State, State, State], bool]  # of the states before, after, 
 class Operation:
     """One kind of change.
 
-    `between` are states it may be cut off in, `kept` those there may be when it has reported success. `lossy` ones
+    `between` are states it may be cut off in, `kept` those there may be when it has reported success. `beside` says
+    what is wrong with other files. What is cut off is done `again` where the file was not whole before. `lossy` ones
     promise nothing for a power loss. `settings` stand in for those of config.
     """
 
@@ -75,6 +79,8 @@ class Operation:
     act: Act
     between: Allowed = lambda before, after, found: False
     kept: Allowed = lambda before, after, found: found == after
+    beside: Callable[[Path, State, State], Iterable[str]] = lambda path, before, after: ()
+    again: Callable[[Path], object] | None = None
     lossy: bool = False
     settings: Mapping[str, object] = field(default_factory=dict)
 
@@ -166,6 +172,47 @@ def with_log(path: Path, disk: Disk) -> None:
             dying.remember(f"The {number}. lantern hangs at the pier. " * 20, uri=f"notes/lantern-{number}")
         disk.die()
         dying.close()
+
+
+def with_expired(path: Path) -> None:
+    """Two documents have expired, and are in the file still."""
+    small(path)
+    with closing(opened(path)) as connection:
+        connection.execute("UPDATE documents SET expires_at = 1 WHERE uri <> 'notes/tea'")
+
+
+def with_backup(path: Path) -> None:
+    """A backup of an earlier time beside the small store."""
+    small(path)
+    with store(path) as made:
+        made.forget("notes/birch")
+        made.remember("What the backup has.", uri="notes/backup")
+        made.backup(path.with_name("backup.db"))
+        made.forget("notes/backup")
+        made.remember("What came after the backup.", uri="notes/later")
+
+
+def with_export(path: Path) -> None:
+    """The export of another store beside the small one."""
+    other = path.with_name("other.db")
+    with store(other) as made:
+        made.remember("Copper pipes turn green.", uri="notes/copper")
+        made.remember(UPDATED, uri="notes/tea", title="Notes/Tea")
+        made.feedback("what turns green", "notes/copper")
+        export_to(made, path.with_name("export.jsonl"), vectors=True)
+    other.unlink()
+    small(path)
+
+
+def damaged(path: Path) -> None:
+    """Much of what is derived is missing or wrong."""
+    small(path)
+    with closing(opened(path)) as connection:
+        connection.config(apsw.SQLITE_DBCONFIG_DEFENSIVE, 0)
+        connection.execute(
+            "DELETE FROM codes_g1 WHERE chunk_id = 2; UPDATE vectors_g1 SET crc32 = 7 WHERE chunk_id = 1"
+        )
+        connection.execute("DELETE FROM chunk_terms WHERE chunk_id = 3; DELETE FROM chunks_fts_docsize WHERE id = 1")
 
 
 def of_schema(version: int) -> Callable[[Path], None]:
@@ -267,6 +314,16 @@ def older_schema(before: State, after: State, found: State) -> bool:
     return not found.documents and found.schema == 0
 
 
+def some_imported(before: State, after: State, found: State) -> bool:
+    """Documents come one by one, and the judgements with them or after them."""
+    both = [before.documents, after.documents]
+    return (
+        found.documents.keys() >= before.documents.keys()
+        and all(facts in (one.get(key) for one in both) for key, facts in found.documents.items())
+        and set(before.feedback) <= set(found.feedback) <= set(after.feedback)
+    )
+
+
 def some_forgotten(before: State, after: State, found: State) -> bool:
     """Documents go one by one, each whole with its judgements."""
     left = found.documents.items()
@@ -342,6 +399,56 @@ def erase_searches(opened_store: Store) -> None:
     opened_store.erase_searches()
 
 
+def keep(opened_store: Store) -> None:
+    opened_store.keep("notes/tea", expires="2100-01-01", pinned=True)
+
+
+def compact(opened_store: Store) -> None:
+    opened_store.compact()
+
+
+def back_up(opened_store: Store) -> None:
+    opened_store.backup(opened_store.path.with_name("backup.db"))
+
+
+def whole_backup(path: Path, before: State, after: State) -> Iterable[str]:
+    """A file of that name is a whole backup, and there is no other of it."""
+    backup = path.with_name("backup.db")
+    if backup.exists():
+        yield from (f"the backup: {problem}" for problem in problems(backup))
+        if state(backup) != before:
+            yield "the backup is not what the store was"
+
+
+def restore_backup(path: Path, run: Run) -> None:
+    run.begin()
+    restore(path.with_name("backup.db"), path)
+    run.acknowledge()
+
+
+def kept_aside(path: Path, before: State, after: State) -> Iterable[str]:
+    """What was there before is kept whole, if it is."""
+    for kept in path.parent.glob("*.before-*.db"):
+        yield from (f"{kept.name}: {problem}" for problem in problems(kept))
+        if state(kept) != before:
+            yield f"{kept.name} is not what the store was"
+
+
+def import_export(opened_store: Store) -> None:
+    import_from(opened_store, opened_store.path.with_name("export.jsonl"))
+
+
+def mend(path: Path) -> None:
+    assert repair(path, TOY).after.ok
+
+
+def repair_file(path: Path, run: Run) -> None:
+    run.begin()
+    report = repair(path, TOY)
+    if report.after.ok:
+        run.acknowledge()
+
+
 def open_file(path: Path, run: Run) -> None:
     """Open, which makes or migrates a file, or reads the log that a dead process left; and close."""
     run.begin()
@@ -390,6 +497,12 @@ def operations(disk: Disk) -> dict[str, Operation]:
         Operation("judge", small, on_store(judge)),
         Operation("note searches", small, on_store(note_searches, log=True, metrics=True), lossy=True),
         Operation("erase searches", small, on_store(erase_searches)),
+        Operation("keep", small, on_store(keep)),
+        Operation("compact", with_expired, on_store(compact), some_forgotten, settings={"FREE_SHARE": 0.0}),
+        Operation("back up", small, on_store(back_up), beside=whole_backup),
+        Operation("restore", with_backup, restore_backup, beside=kept_aside),
+        Operation("import", with_export, on_store(import_export), some_imported, settings=one_by_one),
+        Operation("repair", damaged, repair_file, again=mend),
         Operation("recover log", left_log, open_file),
         Operation("checkpoint", left_log, on_store(checkpoint)),
     ]

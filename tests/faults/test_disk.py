@@ -10,7 +10,7 @@ import apsw
 import pytest
 from faults.cases import DISK, OPERATIONS, Bench, quick
 from faults.checks import state
-from faults.disk import SECTOR, Image, quiet_ends
+from faults.disk import SECTOR, Image
 from faults.operations import store
 
 from vstore.errors import StoreError
@@ -43,7 +43,7 @@ def test_a_deletion_may_be_undone_until_the_folder_is_synced() -> None:
 
 def test_closing_after_a_crash_writes_nothing(path: Path) -> None:
     log = path.with_name("memory.db-wal")
-    with quick(), quiet_ends():
+    with quick():
         dying = store(path)
         dying.remember("red tea", uri="a")
         before = log.stat().st_size, path.stat().st_size
@@ -56,7 +56,7 @@ def test_closing_after_a_crash_writes_nothing(path: Path) -> None:
 
 
 def test_each_point_is_counted_and_fails_once(path: Path) -> None:
-    with quick(), quiet_ends(), closing(apsw.Connection(str(path))) as connection:
+    with quick(), closing(apsw.Connection(str(path))) as connection:
         connection.execute("PRAGMA journal_mode = WAL").fetchall()
         connection.execute("CREATE TABLE t (a)")
         DISK.fail_at(0, "error once")
@@ -72,7 +72,7 @@ def test_each_point_is_counted_and_fails_once(path: Path) -> None:
 
 
 def test_a_full_disk_takes_what_needs_no_room(path: Path) -> None:
-    with quick(), quiet_ends(), store(path) as opened:
+    with quick(), store(path) as opened:
         opened.remember("red tea", uri="a")
         DISK.fail_at(1, "disk full")
         with pytest.raises(StoreError, match="no space left"):

@@ -60,7 +60,7 @@ def backup(database: Database, target: str | Path, *, overwrite: bool = False) -
     connection = database.connection()
     if connection.in_transaction:
         raise StoreError(f"this thread is in the middle of reading {database.path}; back it up when that has ended")
-    with atomic.appearing(place, overwrite=overwrite) as partial:
+    with atomic.appearing(place, overwrite=overwrite) as partial, translated(place):
         copy(connection, partial, place)
         documents, chunks, checks = _checked(partial)
         size = partial.stat().st_size

@@ -286,8 +286,8 @@ class Database:
             run(connection, "PRAGMA synchronous = NORMAL")
             yield
         finally:
-            run(connection, "PRAGMA synchronous = FULL")
             with translated(self.path):
+                run(connection, "PRAGMA synchronous = FULL")  # which reads the schema if it has changed
                 moved = self.checkpoint(connection)
             if not moved:
                 # A commit that waits for the disk takes all earlier ones along, so one that changes nothing will do.

@@ -62,7 +62,7 @@ def restore(source: str | Path, path: str | Path) -> RestoreReport:
     require_sound(source, "nothing was changed; restore another backup", deep=True)
     _make_folder(path)
     pages = _page_size(path) if path.exists() else None
-    with atomic.partial(path) as prepared:
+    with atomic.partial(path) as prepared, translated(path):
         _prepare(source, prepared, path, pages)
         documents, chunks = backup.contents(prepared)
         if path.exists():
