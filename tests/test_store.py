@@ -693,3 +693,18 @@ def test_another_process_sees_a_write_at_its_next_search(store: Store) -> None:
     run = subprocess.run(command, capture_output=True, text=True, check=True)
     assert run.stdout.strip() == "2"
     assert [hit.text for hit in store.search("bread", mode="lexical")] == ["bread"]
+
+
+def test_metadata_that_is_nested_too_deeply_or_in_itself_is_refused(store: Store) -> None:
+    deep: dict[str, object] = {}
+    for _ in range(400):
+        deep = {"a": deep}
+    store.remember("red", metadata=deep)
+    for _ in range(2_000):
+        deep = {"a": [deep]}
+    circle: dict[str, object] = {}
+    circle["a"] = circle
+    for metadata in (deep, circle):
+        with pytest.raises(InputError, match="nested more than 500 levels deep; flatten it"):
+            store.remember("blue", metadata=metadata)
+    assert store.stats().documents == 1

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import hashlib
 import re
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from datetime import datetime, timedelta, timezone
 from typing import Any, Final
 
@@ -65,7 +65,24 @@ def metadata(metadata: Mapping[str, Any] | None) -> dict[str, Any]:
         raise InputError(
             f"metadata is a mapping from names to values such as {{'project': 'gateway'}}, not {metadata!r}"
         )
+    check_depth(metadata)
     return dict(metadata)
+
+
+def check_depth(value: Any) -> None:
+    """Raise InputError for a value nested more than MAX_METADATA_DEPTH levels deep, or in itself."""
+    level = [value]
+    for _ in range(config.MAX_METADATA_DEPTH):
+        level = [item for outer in level for item in _items(outer)]
+        if not level:
+            return
+    raise InputError(f"metadata is nested more than {config.MAX_METADATA_DEPTH} levels deep; flatten it")
+
+
+def _items(value: Any) -> Iterable[Any]:
+    if isinstance(value, Mapping):
+        return value.values()
+    return value if isinstance(value, (list, tuple)) else ()
 
 
 _LENGTH: Final = re.compile(r"(\d+(?:\.\d+)?)\s*([smhdw]?)")

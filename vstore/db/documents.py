@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import apsw
 
+from vstore import arguments
 from vstore.db import feedback, terms, vectors
 from vstore.db.analysis import extra_text
 from vstore.db.clock import from_datetime, now, to_datetime
@@ -286,6 +287,7 @@ def _put_document(connection: apsw.Connection, document: Document) -> int:
 
 
 def _json(document: Document, part: str, value: object) -> str:
+    arguments.check_depth(value)  # SQLite's JSON has a limit, and Python's is another one in each version
     try:
         return json.dumps(value, ensure_ascii=False, allow_nan=False)
     except (TypeError, ValueError) as error:

@@ -32,7 +32,9 @@ def in_models(connection: apsw.Connection, since: int) -> Iterator[str]:
 
 
 def in_copies(path: Path) -> Iterator[str]:
-    """What the store was before it was restored or repaired, which is kept beside it."""
-    copies = sorted(copy.name for copy in path.parent.glob(f"{path.stem}.before-*"))
+    """What is kept beside it of before it was restored or repaired, and copies that were cut short."""
+    copies = sorted(
+        copy.name for name in (f"{path.stem}.before-*", ".vstore-*.partial") for copy in path.parent.glob(name)
+    )
     if copies:
         yield f"earlier contents are kept beside the store: {', '.join(copies)}; delete those you can do without"

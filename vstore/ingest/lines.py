@@ -225,19 +225,8 @@ def _time(record: Mapping[str, Any], name: str, *, optional: bool = False) -> An
 
 def _metadata(record: Mapping[str, Any]) -> dict[str, Any]:
     metadata = arguments.metadata(record.get("metadata", {}))
-    level: list[Any] = [metadata]
-    for _ in range(config.MAX_METADATA_DEPTH):
-        level = [item for value in level for item in _items(value)]
-        if not level:
-            _storable(json.dumps(metadata, ensure_ascii=False), "metadata")
-            return metadata
-    raise Unreadable(f"its metadata is nested more than {config.MAX_METADATA_DEPTH} levels deep")
-
-
-def _items(value: Any) -> list[Any]:
-    if isinstance(value, dict):
-        return list(value.values())
-    return value if isinstance(value, list) else []
+    _storable(json.dumps(metadata, ensure_ascii=False), "metadata")
+    return metadata
 
 
 def _tags(record: Mapping[str, Any]) -> tuple[str, ...]:
