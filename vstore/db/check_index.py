@@ -85,7 +85,8 @@ def _forward_ids(scan: Scan) -> Iterator[Fault]:
 
 
 def _forward(scan: Scan) -> Iterator[Fault]:
-    for batch in scan.batches("SELECT chunk_id, length, head, body FROM chunk_terms"):
+    sql = "SELECT chunk_id, ifnull(length, -1), ifnull(head, x''), ifnull(body, x'') FROM chunk_terms"
+    for batch in scan.batches(sql):
         for chunk_id in malformed(batch):
             yield Fault("an entry of the forward index is damaged", f"chunk {chunk_id}", True)
 
@@ -155,7 +156,7 @@ def words(connection: apsw.Connection, after: int = 0, limit: int = -1) -> Itera
     )
     tokenize = tokenizer(connection)
     for chunk_id, *blobs, length, head, body in stream(connection, sql, after, limit):
-        title, heading, text, kept = (blob.decode("utf-8", "replace") for blob in blobs)
+        title, heading, text, kept = ((blob or b"").decode("utf-8", "replace") for blob in blobs)
         extra = extra_text(tokenize, "\n".join((title, heading, text)))
         entry = terms.entry(tokenize, (title, heading), (text, extra))
         yield Words(chunk_id, extra, entry, kept, (length, head, body))

@@ -65,7 +65,8 @@ def wholes(connection: apsw.Connection, document_id: int | None = None) -> Itera
         f"{'' if document_id is None else 'WHERE id = ?'} ORDER BY id"
     )
     chunks = (
-        'SELECT id, ordinal, start, "end", CAST(heading AS BLOB), CAST(text AS BLOB), CAST(content_hash AS BLOB) '
+        'SELECT id, ifnull(ordinal, -1), ifnull(start, -1), ifnull("end", -1), '
+        "CAST(heading AS BLOB), CAST(text AS BLOB), CAST(content_hash AS BLOB) "
         "FROM chunks WHERE document_id = ? ORDER BY ordinal"
     )
     for id_, uri, title, text in stream(connection, documents, *(() if document_id is None else (document_id,))):
@@ -73,19 +74,20 @@ def wholes(connection: apsw.Connection, document_id: int | None = None) -> Itera
             Piece(*place, *(_decoded(part) for part in parts))
             for *place, parts in ((*row[:4], row[4:]) for row in stream(connection, chunks, id_))
         ]
-        yield Whole(id_, uri.decode("utf-8", "replace"), _decoded(title), _unpacked(text), pieces)
+        yield Whole(id_, _decoded(uri) or f"document {id_}", _decoded(title), _unpacked(text), pieces)
 
 
-def _decoded(blob: bytes) -> str | None:
+def _decoded(blob: bytes | None) -> str | None:
+    """A text, None when it is none; NULL, which no column may hold, is what is left of some damaged rows."""
     try:
-        return blob.decode("utf-8")
+        return blob.decode("utf-8") if blob is not None else None
     except UnicodeDecodeError:
         return None
 
 
-def _unpacked(blob: bytes) -> str | None:
+def _unpacked(blob: bytes | None) -> str | None:
     try:
-        return _decoded(zlib.decompress(blob))
+        return _decoded(zlib.decompress(blob)) if blob is not None else None
     except zlib.error:
         return None
 

@@ -56,7 +56,7 @@ def _content(scan: Scan) -> Tallies:
 def rows_of(space: Kept) -> str:
     """SQL for the vectors of a space with their codes: (chunk id, vector, checksum, code or NULL)."""
     return (
-        f"SELECT v.chunk_id, v.vector, v.crc32, c.code FROM vectors_g{space.number} AS v "
+        f"SELECT v.chunk_id, ifnull(v.vector, x''), ifnull(v.crc32, -1), c.code FROM vectors_g{space.number} AS v "
         f"LEFT JOIN codes_g{space.number} AS c ON c.chunk_id = v.chunk_id"
     )
 

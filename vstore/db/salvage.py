@@ -52,7 +52,7 @@ def _copied(scan: Scan, new: apsw.Connection) -> int:
     for table in (*check_schema.put_in(scan.version), _SEQUENCE):
         try:
             _copy(scan, new, table, stream(scan.connection, f"SELECT * FROM {table}"))
-        except apsw.CorruptError as error:
+        except (apsw.CorruptError, apsw.ConstraintError, UnicodeDecodeError) as error:  # rows of noise, too
             raise StoreDamagedError(
                 f"{scan.path} has pages that SQLite cannot read, some of the table {table} among them, and nothing was "
                 "changed; restore a backup, or save what can be read with: vstore export"
