@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import zip_longest
 
-from vstore.ingest.parsed import Parsed, check_length, check_sections
+from vstore.ingest.parsed import Parsed, check_length, check_sections, usable_title
 from vstore.types import Section
 
 SEPARATOR = " > "
@@ -88,7 +88,7 @@ class Outline:
             self._headings.append(Heading(level, text, self._length - len(text), self._length))
 
     def parsed(self, title: str = "") -> Parsed:
-        """The text built so far, with its sections. Without a `title` the first heading of level 1 is taken."""
+        """The text built so far, with its sections. Without a `title` the first heading of level 1 is it, if usable."""
         text = "".join(self._pieces)
-        title = title or first_title(self._headings)
+        title = title or usable_title(first_title(self._headings))
         return Parsed(text, title, sections_of(text, self._headings, title))

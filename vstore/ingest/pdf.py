@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 import threading
 from collections.abc import Iterator
+from contextlib import suppress
 from typing import Final
 
 import pypdfium2  # type: ignore[import-untyped]  # has no type hints
@@ -24,6 +25,7 @@ def parse(data: bytes) -> Parsed:
     Raises Unreadable for a file that is encrypted, damaged, or has no text (scanned pages).
     """
     with _LOCK:
+        _forget_last_error()
         try:
             with pypdfium2.PdfDocument(data) as document:
                 text, sections = join_sections(_pages(document))
@@ -34,6 +36,12 @@ def parse(data: bytes) -> Parsed:
     if not text:
         raise Unreadable("no text in this PDF: its pages may be scans")
     return Parsed(text, "" if _MADE_UP.fullmatch(title) else title, sections)
+
+
+def _forget_last_error() -> None:
+    """For some files PDFium has no error of its own and tells that of the file before; let it be that of an empty one."""
+    with suppress(pypdfium2.PdfiumError):
+        pypdfium2.PdfDocument(b"").close()
 
 
 def _pages(document: pypdfium2.PdfDocument) -> Iterator[tuple[str, str]]:

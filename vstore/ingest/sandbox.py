@@ -205,6 +205,9 @@ class _Child:
             return _Gone(f"took more than {self._limits.cpu_s} s of CPU time to parse")
         if b"memory" in self._last_words().lower():
             return _Gone(self._too_much_memory(), perhaps_not_its_own=True)
+        if code < 0 and -code == signal.SIGABRT:
+            reason = f"its parser gave up (SIGABRT), perhaps for want of memory: {self._limits.memory // 2**20:,} MiB"
+            return _Gone(reason, perhaps_not_its_own=True)
         name = next((known.name for known in signal.Signals if known == -code), f"signal {-code}")
         how = name if code < 0 else f"exit code {code}"
         return _Gone(f"its parser crashed ({how})", perhaps_not_its_own=True)
