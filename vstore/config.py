@@ -85,6 +85,10 @@ STALE_FETCH_S: Final = 86_400  # seconds after which an abandoned download folde
 HASH_BLOCK_BYTES: Final = 2**20  # bytes hashed or copied at a time; larger blocks are no faster
 MAX_CONFIG_BYTES: Final = 2**20  # bytes of a model's JSON settings; real ones have a few hundred
 MAX_TOKENIZER_BYTES: Final = 64 * 2**20  # bytes; the largest tokenizers in use have about 35 MB
+MAX_TEXT_GROWTH: Final = 64  # times a tokenizer may lengthen a text; those in use replace three signs by one each
+MAX_WORD_CHARS: Final = (
+    1_000  # characters of a word that a tokenizer cuts; BERT's has 100, and time grows with the cube
+)
 MAX_WEIGHTS_BYTES: Final = 4 * 2**30  # bytes; the largest BERT has 1.4 GB in float32
 
 STEM_IDS: Final = 2**15  # stems whose ids are remembered, about 5 MB: nearly all that a text has, and half of its cost

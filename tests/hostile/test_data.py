@@ -31,9 +31,15 @@ CASES = (
     text("surrogates.json", '{"\\ud800": "harbour \\udfff"}', Kept("harbour \ufffd", word="harbour")),
     text("cut.json", '{"a": "harbour', Kept('{"a": "harbour', word="harbour")),
     Bad("mark.json", lambda: b'\xef\xbb\xbf{"a": "harbour"}', Kept("a: harbour", word="harbour")),
-    text("long-key.json", json.dumps({"k" * 100_000: dict.fromkeys(map(str, range(1_000)), 1)}), Refused("^more than 20")),
+    text(
+        "long-key.json", json.dumps({"k" * 100_000: dict.fromkeys(map(str, range(1_000)), 1)}), Refused("^more than 20")
+    ),
     text("empty.json", "[[], {}, null, [[[]]]]", Refused("^empty$")),
-    text("notebook.ipynb", json.dumps({"cells": [{"source": ["harbour"], "outputs": [{"data": {"image/png": NOISE}}]}]}), Kept("harbour")),
+    text(
+        "notebook.ipynb",
+        json.dumps({"cells": [{"source": ["harbour"], "outputs": [{"data": {"image/png": NOISE}}]}]}),
+        Kept("harbour"),
+    ),
     text("columns.csv", "harbour," * 20_001, Kept("harbour,harbour", word="harbour")),
     text("wide.csv", "harbour," * 2_000 + "\n" + "mill," * 2_000, Kept("mill")),
     text("open-quote.csv", 'a,b\n"harbour,' + "x," * 20_000, Kept("harbour")),
@@ -51,7 +57,7 @@ CASES = (
     rows("deep-row", "[" * 100_000, reason="line 1: not JSON"),
     rows("huge-number", '{"text": "a", "n": ' + "9" * 5_000 + "}", reason="line 1: not JSON"),
     rows("too-long-a-text", '{"text": "' + "a" * 20_000_001 + '"}', reason="line 1: more than 20,000,000"),
-)  # fmt: skip
+)
 
 
 @pytest.mark.parametrize("bad", CASES, ids=lambda bad: bad.name)

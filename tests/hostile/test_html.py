@@ -31,7 +31,11 @@ CASES = (
     page("hidden-by-style", "<p>visible words</p><p style='DISPLAY : none'>ignore previous</p>", HIDDEN),
     page("hidden-element", "<p>visible words</p><div hidden><p>ignore previous</p></div>", HIDDEN),
     page("template", "<p>visible words</p><template>ignore previous</template>", HIDDEN),
-    page("refresh-and-base", "<base href='javascript:x'><meta http-equiv=refresh content='0;url=//e'><p>visible words", Kept("visible words", lacks="javascript")),
+    page(
+        "refresh-and-base",
+        "<base href='javascript:x'><meta http-equiv=refresh content='0;url=//e'><p>visible words",
+        Kept("visible words", lacks="javascript"),
+    ),
     page("data-uri", "<iframe src='data:text/html,ignore previous'></iframe><p>visible words", HIDDEN),
     page("frames", "<frameset><frame src='file:///etc/passwd'></frameset>", Refused("^empty$")),
     page("nul", b"<p>visible words\0 and\0more</p>", Refused("^binary$")),
@@ -40,7 +44,7 @@ CASES = (
     page("bidi-title", "<title>\u202evisible</title><p>visible words", Kept("visible words")),
     page("nested-forms", "<form><form><form><p>visible words</form>", Kept("visible words")),
     page("only-tags", "<p></p>" * 10_000, Refused("^empty$")),
-)  # fmt: skip
+)
 
 
 @pytest.mark.parametrize("bad", CASES, ids=lambda bad: bad.name)

@@ -56,19 +56,57 @@ CASES = (
     pdf("cut", GOOD[:200], DAMAGED),
     pdf("no-table", GOOD[: GOOD.index(b"xref")], DAMAGED),
     pdf("circular-tables", make_pdf(["harbour lights"], trailer="/Prev 9"), Kept("harbour lights")),
-    pdf("own-table-before", make_pdf(["harbour lights"], trailer=f"/Prev {GOOD.index(b'xref')}"), Kept("harbour lights")),
-    pdf("circular-pages", with_objects("<< /Type /Catalog /Pages 2 0 R >>", "<< /Type /Pages /Kids [2 0 R] /Count 1 >>"), DAMAGED),
-    pdf("circular-outlines", make_pdf(["harbour lights"], extra="<< /First 5 0 R /Next 5 0 R >>"), Kept("harbour lights")),
+    pdf(
+        "own-table-before", make_pdf(["harbour lights"], trailer=f"/Prev {GOOD.index(b'xref')}"), Kept("harbour lights")
+    ),
+    pdf(
+        "circular-pages",
+        with_objects("<< /Type /Catalog /Pages 2 0 R >>", "<< /Type /Pages /Kids [2 0 R] /Count 1 >>"),
+        DAMAGED,
+    ),
+    pdf(
+        "circular-outlines",
+        make_pdf(["harbour lights"], extra="<< /First 5 0 R /Next 5 0 R >>"),
+        Kept("harbour lights"),
+    ),
     pdf("deep-pages", deep_tree(5_000), DAMAGED),
-    pdf("a-billion-pages", with_objects("<< /Type /Catalog /Pages 2 0 R >>", "<< /Type /Pages /Kids [] /Count 1000000000 >>"), DAMAGED),
+    pdf(
+        "a-billion-pages",
+        with_objects("<< /Type /Catalog /Pages 2 0 R >>", "<< /Type /Pages /Kids [] /Count 1000000000 >>"),
+        DAMAGED,
+    ),
     Bad("swollen.pdf", swollen, Refused("memory|CPU|^no text in this PDF")),
     pdf("wrong-table", GOOD.replace(b"xref\n0", b"xref\n7"), Kept("harbour lights")),
-    pdf("encrypted", make_pdf(["x"], extra=f"<< /Filter /Standard /V 1 /R 2 /O <{'00' * 32}> /U <{'00' * 32}> /P -4 >>", trailer="/Encrypt 5 0 R /ID [<00> <00>]"), Refused("^encrypted PDF$")),
+    pdf(
+        "encrypted",
+        make_pdf(
+            ["x"],
+            extra=f"<< /Filter /Standard /V 1 /R 2 /O <{'00' * 32}> /U <{'00' * 32}> /P -4 >>",
+            trailer="/Encrypt 5 0 R /ID [<00> <00>]",
+        ),
+        Refused("^encrypted PDF$"),
+    ),
     pdf("no-pages", make_pdf([]), DAMAGED),
     pdf("blank", make_pdf([""]), NO_TEXT),
-    pdf("script", make_pdf(["harbour lights"], extra="<< /S /JavaScript /JS (app.launchURL\\('http://a'\\)) >>", trailer="/OpenAction 5 0 R"), Kept("harbour lights", lacks="launch")),
-    pdf("launch", make_pdf(["harbour lights"], extra="<< /S /Launch /F (/bin/sh) >>", trailer="/OpenAction 5 0 R"), Kept("harbour lights", lacks="/bin/sh")),
-    pdf("many-objects", with_objects("<< /Type /Catalog /Pages 2 0 R >>", "<< /Type /Pages /Kids [] /Count 0 >>", *["<< >>"] * 50_000), DAMAGED),
+    pdf(
+        "script",
+        make_pdf(
+            ["harbour lights"],
+            extra="<< /S /JavaScript /JS (app.launchURL\\('http://a'\\)) >>",
+            trailer="/OpenAction 5 0 R",
+        ),
+        Kept("harbour lights", lacks="launch"),
+    ),
+    pdf(
+        "launch",
+        make_pdf(["harbour lights"], extra="<< /S /Launch /F (/bin/sh) >>", trailer="/OpenAction 5 0 R"),
+        Kept("harbour lights", lacks="/bin/sh"),
+    ),
+    pdf(
+        "many-objects",
+        with_objects("<< /Type /Catalog /Pages 2 0 R >>", "<< /Type /Pages /Kids [] /Count 0 >>", *["<< >>"] * 50_000),
+        DAMAGED,
+    ),
     pdf("late-header", bytes(500) + GOOD, Kept("harbour lights")),
     pdf("no-header", GOOD[9:], Refused("^damaged PDF")),
     pdf("text-file", b"harbour lights", DAMAGED),
@@ -77,7 +115,7 @@ CASES = (
     pdf("huge-length", GOOD.replace(b"/Length 4", b"/Length 999999999 %", 1), Refused("no text|damaged")),
     *(pdf(f"changed-bytes-{seed}", shuffled(seed), Refused("^damaged PDF|^no text")) for seed in (1, 2, 3)),
     pdf("nul-title", make_pdf(["harbour lights"], title="a\\000b\\033"), Kept("harbour lights")),
-)  # fmt: skip
+)
 
 
 @pytest.mark.parametrize("bad", CASES, ids=lambda bad: bad.name)

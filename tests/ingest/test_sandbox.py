@@ -122,9 +122,7 @@ def test_a_file_that_takes_too_long_is_refused(monkeypatch: pytest.MonkeyPatch) 
 def test_a_child_that_crashes_costs_its_file_alone(monkeypatch: pytest.MonkeyPatch) -> None:
     started = fake(monkeypatch, ["die"], [answer()], ["leave"])
     with Sandbox() as box:
-        with pytest.raises(
-            Unreadable, match=r"^its parser gave up \(SIGABRT\), perhaps for want of memory: 1,024 MiB$"
-        ):
+        with pytest.raises(Unreadable, match=r"^its parser gave up \(SIGABRT\), perhaps for want of memory"):
             box.parse(PAGE, media.HTML)
         assert box.parse(PAGE, media.HTML).text == "text"
     assert started == [0, 1]

@@ -66,7 +66,7 @@ def where(text: str) -> dict[str, Any]:
     if text.lstrip().startswith("{"):
         try:
             return dict(json.loads(text))
-        except ValueError as error:
+        except (ValueError, RecursionError) as error:
             raise click.BadParameter(f"{text!r} is not JSON: {error}") from error
     match = _EXPRESSION.fullmatch(text)
     if match is None:
@@ -79,7 +79,7 @@ def literal(text: str) -> Any:
     """A number, true, false, null or a quoted text as JSON has them; anything else is text as it stands."""
     try:
         value = json.loads(text)
-    except ValueError:
+    except (ValueError, RecursionError):
         return text.strip()
     return value
 

@@ -46,6 +46,8 @@ class Architecture:
 def read_json(path: Path) -> Any:
     """A small JSON file. Raises ModelDamagedError when it is missing, too large or not JSON."""
     try:
+        if not path.is_file():  # a pipe would be waited for
+            raise ModelDamagedError(f"{path} is no file; get the model folder again")
         if path.stat().st_size > MAX_CONFIG_BYTES:
             raise ModelDamagedError(f"{path} is larger than {MAX_CONFIG_BYTES:,} bytes; get the model folder again")
         return json.loads(path.read_text(encoding="utf-8"))

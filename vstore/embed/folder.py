@@ -15,6 +15,7 @@ from vstore.embed.architecture import Architecture, read_architecture, read_json
 from vstore.embed.cache import sha256_of
 from vstore.embed.model import LocalModel
 from vstore.embed.registry import CONFIG, TOKENIZER, WEIGHTS, Pooling, Recipe
+from vstore.embed.weights import check_size
 from vstore.errors import ModelDamagedError, ModelError
 from vstore.paths import expanded
 
@@ -34,6 +35,7 @@ def open_folder(folder: Path, hashes: Mapping[str, str] | None = None) -> LocalM
     weights, tokenizer = transformer / WEIGHTS, transformer / TOKENIZER
     if not weights.is_file():
         raise ModelError(f"{transformer} has no {WEIGHTS}; save the model in the safetensors format, in one file")
+    check_size(weights)
     if not tokenizer.is_file() or tokenizer.stat().st_size > MAX_TOKENIZER_BYTES:
         raise ModelError(f"{transformer} has no usable {TOKENIZER}; save the model with a fast tokenizer")
     _refuse_lowercasing(transformer)

@@ -16,6 +16,7 @@ from tokenizers import Tokenizer
 from vstore.config import BATCH_TOKENS, QUERY_VECTORS
 from vstore.embed.graph import ATTENTION_MASK, INPUT_IDS, build_graph
 from vstore.embed.model import LocalModel
+from vstore.embed.tokenizer import load_tokenizer
 from vstore.embed.weights import read_weights
 from vstore.errors import ModelDamagedError
 
@@ -23,7 +24,7 @@ if TYPE_CHECKING:
     from vstore.types import FloatArray
 
 _LONE_SURROGATE = re.compile("[\ud800-\udfff]")
-_QUIET = 3  # ONNX Runtime's severity "error": its warnings are about graphs in general, not about a user's data
+_QUIET = 4  # ONNX Runtime's severity "fatal": its errors are raised as well, its warnings are about graphs in general
 
 
 class OnnxEmbedder:
@@ -43,13 +44,13 @@ class OnnxEmbedder:
         self._lock = threading.Lock()
         self._session: onnxruntime.InferenceSession | None = None
         self._query = lru_cache(QUERY_VECTORS)(lambda text: self._embed(model.recipe.query_prefix, [text]))
-        self._truncating = _load_tokenizer(model)
+        self._truncating = load_tokenizer(model)
         self._truncating.enable_truncation(self.max_tokens)
 
     @cached_property
     def tokenizer(self) -> Tokenizer:
         """A tokenizer without truncation or padding, for cutting texts to `max_tokens`."""
-        return _load_tokenizer(self.model)
+        return load_tokenizer(self.model)
 
     def embed_documents(self, texts: list[str]) -> FloatArray:
         """Embed passages: float32, shape (len(texts), dimension), rows of length 1.
@@ -68,14 +69,17 @@ class OnnxEmbedder:
         return self._embed(self.model.recipe.query_prefix, texts)
 
     def _embed(self, prefix: str, texts: list[str]) -> FloatArray:
-        pooled = np.empty((len(texts), self.dimension), dtype=np.float32)
         if not texts:
-            return pooled
-        session = self._ready_session()
+            return np.empty((0, self.dimension), dtype=np.float32)
+        session = self._ready_session()  # first, for it finds out whether the dimension is true
+        pooled = np.empty((len(texts), self.dimension), dtype=np.float32)
         encodings = self._truncating.encode_batch([prefix + _LONE_SURROGATE.sub("\ufffd", text) for text in texts])
         tokens = [encoding.ids for encoding in encodings]
         for batch in pack([len(ids) for ids in tokens], BATCH_TOKENS):
-            (pooled[batch],) = session.run(None, _padded([tokens[row] for row in batch]))
+            try:
+                (pooled[batch],) = session.run(None, _padded([tokens[row] for row in batch]))
+            except Exception as error:  # the library has a class for each of its codes: here a token beyond the table
+                raise ModelDamagedError(f"the model {self.name} cannot be run ({error}); get it again") from error
         return self._normalise(pooled)
 
     def _normalise(self, pooled: FloatArray) -> FloatArray:
@@ -121,24 +125,6 @@ def _padded(tokens: list[list[int]]) -> dict[str, np.ndarray]:
         ids[row, : len(row_tokens)] = row_tokens
         mask[row, : len(row_tokens)] = 1
     return {INPUT_IDS: ids, ATTENTION_MASK: mask}
-
-
-def _load_tokenizer(model: LocalModel) -> Tokenizer:
-    try:
-        tokenizer = Tokenizer.from_file(str(model.tokenizer))
-    except Exception as error:  # the library raises nothing more specific
-        raise ModelDamagedError(f"{model.tokenizer} is no tokenizer ({error}); get the model again") from error
-    tokenizer.no_truncation()
-    tokenizer.no_padding()
-    special = tokenizer.num_special_tokens_to_add(is_pair=False)
-    if tokenizer.get_vocab_size() > model.architecture.vocabulary:
-        raise ModelDamagedError(f"{model.tokenizer} has more words than the weights; it belongs to another model")
-    if not 0 < special < model.recipe.max_tokens:
-        raise ModelDamagedError(
-            f"{model.tokenizer} adds {special} special tokens, but BERT needs at least one and has room for "
-            f"{model.recipe.max_tokens} tokens; get the model again"
-        )
-    return tokenizer
 
 
 def _create_session(model: LocalModel, threads: int) -> onnxruntime.InferenceSession:

@@ -27,13 +27,18 @@ def read_weights(path: Path, architecture: Architecture) -> dict[str, FloatArray
     because every text is segment 0. Raises ModelDamagedError when the file is no safetensors file, or lacks a tensor,
     or has one of another shape or type, or with NaN or infinite numbers.
     """
-    if path.stat().st_size > MAX_WEIGHTS_BYTES:
-        raise ModelDamagedError(f"{path} has more than {MAX_WEIGHTS_BYTES:,} bytes; choose a smaller model")
+    check_size(path)
     try:
         with safe_open(path, framework="numpy") as tensors:
             return _tensors(_reader(path, tensors), architecture)
     except SafetensorError as error:
         raise ModelDamagedError(f"{path} is damaged ({error}); get the model again") from error
+
+
+def check_size(path: Path) -> None:
+    """Raise ModelDamagedError for a file that is too large to be read, or hashed."""
+    if path.stat().st_size > MAX_WEIGHTS_BYTES:
+        raise ModelDamagedError(f"{path} has more than {MAX_WEIGHTS_BYTES:,} bytes; choose a smaller model")
 
 
 def _tensors(read: Read, sizes: Architecture) -> dict[str, FloatArray]:

@@ -39,7 +39,7 @@ def parse(data: bytes) -> Parsed:
 
 
 def _forget_last_error() -> None:
-    """For some files PDFium has no error of its own and tells that of the file before; let it be that of an empty one."""
+    """For some files PDFium sets no error and tells the one before: let that be the one of an empty file."""
     with suppress(pypdfium2.PdfiumError):
         pypdfium2.PdfDocument(b"").close()
 

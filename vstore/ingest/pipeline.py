@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 from vstore import config
-from vstore.errors import InputError, SpaceMismatchError, VectorMissingError
+from vstore.errors import InputError, ModelError, SpaceMismatchError, VectorMissingError
 from vstore.ingest.ahead import ahead
 from vstore.ingest.chunk import Chunker
 from vstore.ingest.read import read_file, source_hash
@@ -252,7 +252,10 @@ def _embedded(
         chars = 0
         for start in range(0, len(hashes), config.EMBED_CHUNKS):
             some = hashes[start : start + config.EMBED_CHUNKS]
-            window.vectors.update(zip(some, made.embedder.embed_documents([texts[key] for key in some]), strict=True))
+            vectors = made.embedder.embed_documents([texts[key] for key in some])
+            if len(vectors) != len(some):
+                raise ModelError(f"the embedder returned {len(vectors)} vectors for {len(some)} texts; use another one")
+            window.vectors.update(zip(some, vectors, strict=True))
             chars += sum(len(texts[key]) for key in some)
             yield Part(len(some), min(chars, window.chars))
         yield window

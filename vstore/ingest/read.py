@@ -10,7 +10,7 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import Any, Final
 
-from vstore.errors import MissingExtraError
+from vstore.errors import InputError, MissingExtraError
 from vstore.ingest import media
 from vstore.ingest.digest import digest
 from vstore.ingest.parsed import Parsed, Unreadable
@@ -76,8 +76,10 @@ def read_text(
 ) -> Document:
     """Make a document of a text that is at hand. An empty title is taken from the text, where Markdown has one.
 
-    Raises InputError when the text is blank or too long, or the metadata are not JSON.
+    Raises InputError when the text is blank or too long, the media type no text, or the metadata are not JSON.
     """
+    if not isinstance(media_type, str):
+        raise InputError(f"a media type is a text such as 'text/markdown', not {media_type!r}")
     labels = _Labels(collection, tags, metadata)
     text, title = clean(text), clean(title)
     with Sandbox() as sandbox:

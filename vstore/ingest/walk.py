@@ -53,6 +53,8 @@ def _distinct(found: Iterable[Path | Skipped]) -> Iterator[Path | Skipped]:
 
 
 def _found(target: str | Path) -> Iterator[Path | Skipped]:
+    if not isinstance(target, str | os.PathLike):
+        raise InputError(f"a path is a text or a Path, not {target!r}")
     if not str(target).strip():
         raise InputError("a path is empty; name a file or folder, or . for the current one")
     try:
