@@ -45,7 +45,9 @@ def options(error: type[VstoreError] | None, **given: list[Any]) -> Iterator[Cas
     for name, values in given.items():
         for value in values:
             yield Case(
-                f"{name}-{str(value)[:40]}", lambda store, n=name, v=value: store.search("harbour", **{n: v}), error
+                f"search-{name}-{str(value)[:60]!r}",
+                lambda store, n=name, v=value: store.search("harbour", **{n: v}),
+                error,
             )
 
 
@@ -57,7 +59,7 @@ def remember(error: type[VstoreError] | None, **given: list[Any]) -> Iterator[Ca
     for name, values in given.items():
         for value in values:
             yield Case(
-                f"{name}-{str(value)[:40]}", lambda store, n=name, v=value: store.remember("mill", **{n: v}), error
+                f"remember-{name}-{value!r:.40}", lambda store, n=name, v=value: store.remember("mill", **{n: v}), error
             )
 
 

@@ -80,4 +80,8 @@ def _limit(name: str, value: int) -> None:
         return
     kind = getattr(resource, name)
     hard = resource.getrlimit(kind)[1]
-    resource.setrlimit(kind, (value if hard == resource.RLIM_INFINITY else min(value, hard), hard))
+    try:
+        resource.setrlimit(kind, (value if hard == resource.RLIM_INFINITY else min(value, hard), hard))
+    except (ValueError, OSError):
+        if sys.platform == "linux":  # other systems have limits that they do not let anybody set
+            raise
