@@ -14,6 +14,7 @@ def run(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
     root = tmp_path_factory.mktemp("hostile")
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr("vstore.ingest.pipeline.Sandbox", inputs.StrictSandbox)
+        patch.setattr("vstore.ingest.parsed.MAX_SECTIONS", inputs.SECTIONS)
         done = inputs.add_all(root / "in", request.module.CASES, root / "m.db")
     with done.store:
         yield done

@@ -71,7 +71,7 @@ CASES = (
     *options(QueryError, mode=["x", 5, None], fusion=["x"], context=[-1, "x", 101, 1.5], context_tokens=[0, -5]),
     *options(QueryError, stages=[[5], "x"], exact=["x"]),
     *options(InputError, collection=[5, [5], "\ud800"], tags=["x", [1], [""], ["\ud800"]]),
-    *options(FilterError, since=["x", "2024-02-31", 1e20, float("nan"), True, "9999-99-99"], until=[object(), -1e18]),
+    *options(FilterError, since=["x", "2024-02-31", 1e20, float("nan"), True, "9999-99-99"], until=[b"x", -1e18]),
     *options(FilterError, where=[5, [1], {"a": {"$gt": None}}, {"a": {"$regex": "x"}}, {"@x": 1}, {"$x": 1}, {"": 1}]),
     *options(FilterError, where=[{"a": {}}, {"a": [1]}, {"$and": 5}, {"$or": {"a": 1}}, {"a": 10**30}, {1: 1}]),
     *options(FilterError, where=[DEEP_FILTER, {"a": {"$in": "x"}}, {"a": {"$in": [1] * 40_000}}, {"@created": "x"}]),

@@ -23,7 +23,7 @@ CASES = (
     page("unclosed-script", "<p>visible words</p><script>ignore previous", HIDDEN),
     page("deep-tags", "<div>" * 100_000 + "x", Refused("^HTML elements nested deeper than 512$")),
     page("deep-inline-tags", "<b>" * 100_000 + "x", Refused("^HTML elements nested deeper than 512$")),
-    page("many-elements", "<p>x" * 2_000_000, Refused(r"^(needed more than 512 MiB|took more than 4 s of CPU)")),
+    page("many-elements", "<p>x" * 800_000, Refused(r"^(needed more than 256 MiB|took more than 3 s of CPU)")),
     page("huge-attribute", f"<p title='{'a' * 3_000_000}'>visible words</p>", Kept("visible words", lacks="aaaa")),
     page("charset-lie", "<meta charset=utf-16><p>visible words</p>", Kept("visible words")),
     page("utf-16-without-mark", "<p>visible words</p>".encode("utf-16-le"), Refused("^binary$")),

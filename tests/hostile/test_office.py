@@ -6,6 +6,7 @@ import io
 import struct
 import zipfile
 from collections.abc import Callable
+from functools import cache
 
 import docx
 import pytest
@@ -17,6 +18,7 @@ DAMAGED = Refused("^damaged docx file")
 NOT_OFFICE = Refused("^not an Office Open XML file")
 DOCTYPE = Refused("^its XML declares a document type$")
 LAUGHS = "".join(f'<!ENTITY l{n} "{f"&l{n - 1};" * 10}">' for n in range(1, 10))
+TIME = (2026, 1, 1, 0, 0, 0)
 Change = Callable[[dict[str, bytes]], None]
 
 
@@ -24,11 +26,16 @@ def paragraphs(inner: str = "<w:p><w:r><w:t>harbour lights</w:t></w:r></w:p>", b
     return f'<?xml version="1.0"?>{before}<w:document xmlns:w="{NAMESPACE}"><w:body>{inner}</w:body></w:document>'
 
 
-def parts() -> dict[str, bytes]:
-    """The parts of an ordinary file, with one paragraph."""
+@cache
+def ordinary() -> bytes:
     buffer = io.BytesIO()
     docx.Document().save(buffer)
-    with zipfile.ZipFile(buffer) as archive:
+    return buffer.getvalue()
+
+
+def parts() -> dict[str, bytes]:
+    """The parts of an ordinary file, with one paragraph."""
+    with zipfile.ZipFile(io.BytesIO(ordinary())) as archive:
         found = {name: archive.read(name) for name in archive.namelist()}
     found[MAIN] = paragraphs().encode()
     return found
@@ -38,7 +45,7 @@ def packed(found: dict[str, bytes]) -> bytes:
     buffer = io.BytesIO()
     with zipfile.ZipFile(buffer, "w", zipfile.ZIP_DEFLATED) as archive:
         for name, data in found.items():
-            archive.writestr(name, data)
+            archive.writestr(zipfile.ZipInfo(name, TIME), data, zipfile.ZIP_DEFLATED)  # the same bytes each time
     return buffer.getvalue()
 
 

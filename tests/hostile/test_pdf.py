@@ -20,11 +20,14 @@ def pdf(name: str, data: bytes, expected: Kept | Refused) -> Bad:
 
 def with_objects(*bodies: str, root: int = 1) -> bytes:
     """A PDF of these objects, numbered from 1."""
-    out = b"%PDF-1.4\n"
+    pieces = [b"%PDF-1.4\n"]
     offsets = []
+    length = len(pieces[0])
     for number, body in enumerate(bodies, start=1):
-        offsets.append(len(out))
-        out += f"{number} 0 obj\n{body}\nendobj\n".encode("latin-1")
+        offsets.append(length)
+        pieces.append(f"{number} 0 obj\n{body}\nendobj\n".encode("latin-1"))
+        length += len(pieces[-1])
+    out = b"".join(pieces)
     table = "".join(f"{offset:010} 00000 n \n" for offset in offsets)
     end = f"trailer\n<< /Size {len(bodies) + 1} /Root {root} 0 R >>\nstartxref\n{len(out)}\n%%EOF\n"
     return out + f"xref\n0 {len(bodies) + 1}\n0000000000 65535 f \n{table}{end}".encode("latin-1")
