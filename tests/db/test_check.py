@@ -243,9 +243,9 @@ def test_others_who_may_read_the_file_are_a_warning(rich: Path) -> None:
 def test_a_long_log_and_many_free_pages_are_warnings(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(config, "CHECK_LOG_BYTES", 1_000)
     monkeypatch.setattr(config, "CHECK_FREE_BYTES", 1_000)
-    monkeypatch.setattr(config, "CHECK_FREE_SHARE", 0.1)
+    monkeypatch.setattr(config, "CHECK_FREE_SHARE", 0.3)
     with closing(SqliteIndex(path)) as index:
-        put(index, "a", *(f"{n} {'x' * 3_000}" for n in range(20)))
+        put(index, "a", *(f"{n} {'x' * 3_000}" for n in range(60)))
         assert check_file(path)["log size"].status == "warning"
         assert check_file(path)["free pages"].status == "ok"
         index.forget("default", "a")
