@@ -346,3 +346,12 @@ def test_ctrl_c_ends_the_child_without_a_word(tmp_path: Path) -> None:
     out, err = parent.communicate(timeout=30)
     assert (out, err) == ("", "vstore: interrupted; what was written before is kept\n")
     assert parent.returncode == 130
+
+
+def test_this_process_loads_none_of_the_libraries() -> None:
+    program = (
+        "import sys; import vstore.ingest.pipeline; from vstore.ingest.sandbox import Sandbox\n"
+        f"with Sandbox() as box: box.parse({PAGE!r}, 'text/html')\n"
+        "print(sorted({'nh3', 'pypdfium2', 'docx', 'pptx', 'openpyxl', 'lxml'} & set(sys.modules)))\n"
+    )
+    assert subprocess.check_output([sys.executable, "-c", program], text=True).strip() == "[]"

@@ -145,6 +145,9 @@ class _Child:
             answer = self._receive()
         finally:
             timer.cancel()
+            timer.join()  # or it might end the next file
+        if self._late:
+            raise self._gone()
         if answer.get("limit") == "memory":
             raise _Gone(self._too_much_memory(), perhaps_not_its_own=True)
         return _checked(answer)
