@@ -318,3 +318,25 @@ def test_codes_put_together_in_any_order_are_sorted_and_choose_alike(
 
     expected = [chunk_id for chunk_id, _ in sorted(rows, key=differing)[:limit]]
     assert sorted(codes.closest(code, limit)) == sorted(expected)
+
+
+@pytest.mark.parametrize("forgotten", [[], ["3"], ["3", "4", "19"], ["20"]])
+def test_an_older_moment_is_searched_as_it_was_beside_a_newer_one(index: SqliteIndex, forgotten: list[str]) -> None:
+    """One chunk more and one less are as many: who still reads the older moment must not take the newer one's codes."""
+
+    def search_later() -> None:
+        write(index, 20, 21)
+        for uri in forgotten:
+            index.forget("default", uri)
+        later.extend(found(index))
+
+    before, later = found(index), list[int]()
+    with index.snapshot() as snapshot:
+        thread = threading.Thread(target=search_later)
+        thread.start()
+        thread.join()
+        assert snapshot.dense(QUERY, Scope(), 100).chunk_ids == before
+        background = snapshot.background(QUERY, Scope())
+    assert background is not None and background.deviation > 0
+    assert len(later) == 21 - len(forgotten)
+    assert sorted(found(index)) == sorted(later)

@@ -179,7 +179,7 @@ def _empty(space: Space) -> Codes:
 def _current(connection: apsw.Connection, codes: Codes, chunks: int) -> Codes:
     """The codes of the table, of which these were there before."""
     table = f"codes_g{codes.space.number}"
-    was_complete, codes = codes.complete, _appended(connection, codes, table)
+    was_complete, codes = codes.complete, _appended(connection, _not_later(connection, codes, table), table)
     if was_complete:
         if len(codes.ids) != chunks:
             codes = codes.without(_gone(connection, table, codes.ids))
@@ -191,6 +191,12 @@ def _current(connection: apsw.Connection, codes: Codes, chunks: int) -> Codes:
     for start in range(0, len(missing), config.CODES_AT_ONCE):
         codes = codes.joined(_made(connection, codes.space, missing[start : start + config.CODES_AT_ONCE]))
     return replace(codes, complete=len(codes.ids) == chunks)
+
+
+def _not_later(connection: apsw.Connection, codes: Codes, table: str) -> Codes:
+    """Without those that came in later: another thread's search may have been of a later moment than this one's."""
+    ((last,),) = run(connection, f"SELECT ifnull(max(chunk_id), 0) FROM {table}")
+    return codes.without(codes.ids[codes.ids > last]) if len(codes.ids) and codes.ids[-1] > last else codes
 
 
 def _made(connection: apsw.Connection, space: Space, ids: Ids) -> list[tuple[int, bytes]]:
