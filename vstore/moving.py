@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING, BinaryIO
+from typing import TYPE_CHECKING, BinaryIO, Protocol
 
 from vstore import atomic
 from vstore.errors import InputError
@@ -18,8 +18,15 @@ if TYPE_CHECKING:
     from vstore.store import Store
 
 
+class Sink(Protocol):
+    """Where an export may go: a binary stream, or anything else that takes bytes."""
+
+    def write(self, data: bytes, /) -> object:
+        """Take some of it, in whole lines."""
+
+
 def export_to(
-    store: Store, target: str | Path | BinaryIO, *, vectors: bool = False, overwrite: bool = False
+    store: Store, target: str | Path | Sink, *, vectors: bool = False, overwrite: bool = False
 ) -> ExportReport:
     """Write all documents and judgements of a store as JSONL, as they are at one moment, others writing meanwhile.
 
@@ -41,7 +48,7 @@ def export_to(
     return report
 
 
-def _write(store: Store, stream: BinaryIO, report: ExportReport, *, vectors: bool) -> None:
+def _write(store: Store, stream: Sink, report: ExportReport, *, vectors: bool) -> None:
     with store.index.snapshot() as snapshot:
         for line in exported(snapshot, report, vectors=vectors):
             stream.write(line)

@@ -17,6 +17,7 @@ from vstore.cli.output import json_text, printable, printable_lines
 NASTY = (
     "\x1b[2J \x9d0;title\x9c \x1b]0;x\x07 \u202efdp\u2066 \U000e0041\U000e0042 \u200b\ufeff \x7f \x08 \u2028 \u2029 \r"
 )
+OURS = [f"\x1b[{code}m" for code in (0, 1, 2, 31, 32, 33)]  # bold, dim, and colours
 URI = f"uri {NASTY}".rstrip()
 STEERING = [character for character in NASTY if not character.isspace() and not character.isprintable()] + list(
     "\r\u2028\u2029"
@@ -108,6 +109,17 @@ def run(store: Path, *arguments: str) -> Result:
         ("remember", "x", "--uri", NASTY),
         ("config", "set", NASTY, "x"),
         ("models", "pull", NASTY),
+        ("keep", URI, "--expires", "30d"),
+        ("keep", URI, "--expires", NASTY),
+        ("compact", f"none {NASTY}"),
+        ("check",),
+        ("check", "--deep", "--json"),
+        ("check", "--repair"),
+        ("backup", f"/none {NASTY}/x"),
+        ("restore", f"none {NASTY}", "-y"),
+        ("export",),
+        ("export", f"/none {NASTY}/x"),
+        ("import", f"none {NASTY}"),
         ("forget", URI, "--dry-run"),
         ("forget", URI),
     ],
@@ -117,7 +129,7 @@ def test_no_command_prints_it(store: Path, arguments: tuple[str, ...]) -> None:
     result = run(store, *arguments)
     assert result.exception is None or isinstance(result.exception, SystemExit), result.exception
     shown = result.stdout + result.stderr
-    for style in ("\x1b[1m", "\x1b[2m", "\x1b[0m", "\x1b[33m"):  # our own bold, dim and yellow
+    for style in OURS:
         shown = shown.replace(style, "")
     assert shown
     assert not set(STEERING) & set(shown)

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import click
 
 from vstore.cli.context import Context, json_option, pass_context
-from vstore.cli.output import AddProgress, emit_json, printable
+from vstore.cli.output import AddProgress, JsonLines, emit_json, printable
 from vstore.errors import InputError
 
 if TYPE_CHECKING:
@@ -75,7 +75,7 @@ def export(context: Context, target: str, vectors: bool, overwrite: bool, as_jso
     if target == "-" and (as_json or overwrite):
         raise click.UsageError("--json and --overwrite need a FILE")
     with context.store() as store:
-        report = export_to(store, sys.stdout.buffer if target == "-" else target, vectors=vectors, overwrite=overwrite)
+        report = export_to(store, JsonLines() if target == "-" else target, vectors=vectors, overwrite=overwrite)
     if as_json:
         emit_json(report.to_dict())
         return

@@ -56,6 +56,14 @@ def json_text(value: Any, indent: int | None = None) -> str:
     return json.dumps(value, ensure_ascii=False, indent=indent).translate(_JSON)
 
 
+class JsonLines:
+    """Takes JSONL for stdout, and gives it the same escapes."""
+
+    def write(self, lines: bytes) -> None:
+        """Write whole lines."""
+        sys.stdout.buffer.write(lines.decode().translate(_JSON).encode())
+
+
 def emit_json(value: Any) -> None:
     """One JSON value on stdout."""
     click.echo(json_text(value, indent=2))
