@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 from faults.checks import PROBE, State, ask, difference, opened, problems, state
-from faults.disk import Disk, Mode, quiet_ends
+from faults.disk import CRASHES, Disk, Mode, quiet_ends
 from faults.operations import NEXT, TOY, Operation, operations, store
 from toy import ToyEmbedder
 
@@ -22,6 +22,7 @@ DISK = Disk("faulty")
 OPERATIONS = operations(DISK)
 PATIENCE = {"BUSY_TIMEOUT_MS": 200, "CHECKPOINT_TIMEOUT_MS": 20, "RETRY_MS": 1}  # milliseconds
 FILE = "memory.db"
+AT_ONCE = -1  # the point at which success has been reported, and nothing been done since
 
 
 @dataclass
@@ -49,6 +50,9 @@ class Case:
 
     def acknowledge(self) -> None:
         self.acknowledged = True
+        if self.point == AT_ONCE and self.mode in CRASHES:
+            DISK.fired = True
+            DISK.die()
 
     def go_on(self, handle: Store) -> None:
         """After an error that has passed, the same handle reads and writes."""
@@ -198,6 +202,11 @@ class Bench:
         case = Case(self.operation, mode, point, self.before, self.after)
         with self.copy() as path:
             return case.run(path, seed)
+
+
+def chosen(mode: Mode, total: int, wanted: int) -> list[int]:
+    """Some of the points at which a fault of this kind can strike."""
+    return [*spread(total, wanted), *([AT_ONCE] if mode in CRASHES else [])]
 
 
 def spread(total: int, wanted: int) -> list[int]:

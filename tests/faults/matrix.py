@@ -19,7 +19,7 @@ from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
 
-from faults.cases import OPERATIONS, Bench, spread
+from faults.cases import OPERATIONS, Bench, chosen
 from faults.disk import MODES
 
 SEEDED = ("power loss",)
@@ -44,7 +44,7 @@ def run(name: str, points: int, seeds: int) -> Tally:
         bench = Bench(OPERATIONS[name], Path(folder))
         tally = Tally(name, bench.points)
         for mode in MODES:
-            for point in spread(bench.points, points):
+            for point in chosen(mode, bench.points, points):
                 for seed in range(seeds if mode in SEEDED else 1):
                     outcome = bench.case(mode, point, seed)
                     tally.cases[mode] += 1
@@ -67,13 +67,13 @@ def main() -> int:
     options.add_argument("--only", nargs="*", choices=sorted(OPERATIONS), help="some of the operations")
     options.add_argument("--jobs", type=int, default=2, help="processes")
     options.add_argument("--json", type=Path, help="where to write the counts")
-    chosen = options.parse_args()
-    names = chosen.only or list(OPERATIONS)
+    wanted = options.parse_args()
+    names = wanted.only or list(OPERATIONS)
     started = time.monotonic()
     print(f"{'operation':20} {'points':>6} " + " ".join(f"{mode:>16}" for mode in MODES) + "  (faults struck / cases)")
     tallies: list[Tally] = []
-    with ProcessPoolExecutor(chosen.jobs, multiprocessing.get_context("spawn")) as pool:
-        for tally in pool.map(partial(run, points=chosen.points, seeds=chosen.seeds), names):
+    with ProcessPoolExecutor(wanted.jobs, multiprocessing.get_context("spawn")) as pool:
+        for tally in pool.map(partial(run, points=wanted.points, seeds=wanted.seeds), names):
             struck = " ".join(f"{tally.fired[mode]:>8} / {tally.cases[mode]:<5}" for mode in MODES)
             print(f"{tally.operation:20} {tally.points:>6} {struck} {tally.seconds:6.1f} s", flush=True)
             tallies.append(tally)
@@ -82,8 +82,8 @@ def main() -> int:
     print(f"{cases:,} cases, {fired:,} faults struck, {len(violations)} violations, {time.monotonic() - started:.0f} s")
     for violation in violations:
         print(violation)
-    if chosen.json:
-        chosen.json.write_text(json.dumps({"operations": [vars(tally) for tally in tallies]}, indent=1))
+    if wanted.json:
+        wanted.json.write_text(json.dumps({"operations": [vars(tally) for tally in tallies]}, indent=1))
     return bool(violations)
 
 

@@ -445,7 +445,7 @@ def mend(path: Path) -> None:
 def repair_file(path: Path, run: Run) -> None:
     run.begin()
     report = repair(path, TOY)
-    if report.after.ok:
+    if report.after.ok and not report.left:
         run.acknowledge()
 
 

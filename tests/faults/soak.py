@@ -45,6 +45,7 @@ WAL_BOUND = 16 * 2**20  # bytes, twice of what starts a checkpoint
 KILL_S = 0.7  # seconds between two kills
 SLOPE_BOUND = 1.0  # MB a minute that a reader may grow, measured over SLOPE_S or more
 SLOPE_S = 120.0
+BEGIN_S = 60.0  # seconds that a busy machine gets until everybody has done something
 WORDS = ("harbour", "granite", "resin", "lantern", "canvas", "copper", "barley", "willow")
 MARK = re.compile(r"doc(\d+)v(\d+)")
 
@@ -149,6 +150,7 @@ ROLES: dict[str, Callable[[Store, Notes, random.Random], None]] = {
     "switcher": switch,
     "backup": back_up,
 }
+DONE = ("search", "end", "switch", "backup")  # what they note when something is done
 SPARED = "reader"  # so that its memory can be watched
 
 
@@ -229,7 +231,7 @@ def soak(folder: Path, seconds: float, seed: int, kill_s: float = KILL_S) -> Rep
     running = {role: begin(role) for role in ROLES}
     log, end = path.with_name(path.name + "-wal"), time.monotonic() + seconds
     next_kill = time.monotonic() + kill_s
-    while time.monotonic() < end:
+    while (now := time.monotonic()) < end or (now < end + BEGIN_S and lacking(notes_in)):
         time.sleep(0.02)
         report.log_bytes = max(report.log_bytes, log.stat().st_size if log.exists() else 0)
         if time.monotonic() >= next_kill:
@@ -248,6 +250,12 @@ def soak(folder: Path, seconds: float, seed: int, kill_s: float = KILL_S) -> Rep
             report.wrong.append(f"{role} did not end by itself: {process.exitcode}")
     judge(path, gathered(notes_in), report)
     return report
+
+
+def lacking(notes_in: Path) -> list[str]:
+    """What nobody has done so far."""
+    notes = "".join(file.read_text() for file in notes_in.iterdir())
+    return [kind for kind in DONE if f'"kind": "{kind}"' not in notes]
 
 
 def prepare(path: Path, notes: Notes) -> None:
@@ -312,7 +320,7 @@ def judge(path: Path, notes: list[dict[str, Any]], report: Report) -> None:
     for note in notes:
         if note["kind"] == "search":
             report.wrong += misread(note, histories)
-    for kind in ("search", "end", "switch", "backup", "busy", "lock"):
+    for kind in (*DONE, "busy", "lock"):
         report.counts[kind] = sum(note["kind"] == kind for note in notes)
     locks = [note for note in notes if note["kind"] == "lock"]
     report.waited_ms, report.held_ms = (percentiles([note[name] for note in locks]) for name in ("waited", "held"))

@@ -48,7 +48,7 @@ def used(worker: Worker, path: Path) -> Answer:
     assert isinstance(answer, Answer), answer
     assert answer.raw == {}
     assert all("\n" not in said for said in answer.steps.values())
-    alone = len(before) == 1 and before[path.name]  # or opening it has to write
+    alone = len(before) == 1 and before.get(path.name)  # or opening it has to write
     if answer.steps["open"] != "ok" or (alone and "reopen" not in answer.steps):
         assert contents(path) == before
     return answer

@@ -19,7 +19,16 @@ import sqlite_vec
 
 from vstore import config
 from vstore.db.failures import translated
-from vstore.errors import DriverError, NewerStoreError, NotAStoreError, NotFoundError, StoreDamagedError, StoreError
+from vstore.errors import (
+    DriverError,
+    NewerStoreError,
+    NotAStoreError,
+    NotFoundError,
+    StoreBusyError,
+    StoreDamagedError,
+    StoreError,
+    StoreFullError,
+)
 from vstore.paths import expanded
 
 
@@ -260,8 +269,7 @@ class Database:
                 if connection.in_transaction:
                     run(connection, "ROLLBACK")
                 raise
-        with translated(self.path):
-            self._keep_log_small(connection)
+        self._keep_log_small(connection)
 
     @contextmanager
     def write_in_passing(self) -> Iterator[apsw.Connection]:
@@ -288,7 +296,7 @@ class Database:
         finally:
             with translated(self.path):
                 run(connection, "PRAGMA synchronous = FULL")  # which reads the schema if it has changed
-                moved = self.checkpoint(connection)
+            moved = self.checkpoint(connection)
             if not moved:
                 # A commit that waits for the disk takes all earlier ones along, so one that changes nothing will do.
                 with self.write():
@@ -321,8 +329,9 @@ class Database:
         """
         connection.set_busy_timeout(config.CHECKPOINT_TIMEOUT_MS)
         try:
-            connection.wal_checkpoint(mode=apsw.SQLITE_CHECKPOINT_TRUNCATE)
-        except (apsw.BusyError, apsw.FullError):
+            with translated(self.path):
+                connection.wal_checkpoint(mode=apsw.SQLITE_CHECKPOINT_TRUNCATE)
+        except (StoreBusyError, StoreFullError):
             return False
         finally:
             connection.set_busy_timeout(config.BUSY_TIMEOUT_MS)
