@@ -17,6 +17,7 @@ from toy import ToyEmbedder
 
 from vstore import Store
 from vstore.errors import VstoreError
+from vstore.maintenance import check
 
 DISK = Disk("faulty")
 OPERATIONS = operations(DISK)
@@ -42,6 +43,7 @@ class Case:
     point: int
     before: State
     after: State
+    deep: bool = False  # whether the store's own check is asked, too
     acknowledged: bool = False
     violations: list[str] = field(default_factory=list)
 
@@ -84,6 +86,8 @@ class Case:
             with quick(), self._noting("cannot be done again"):
                 self.operation.again(path)
         self.violations += problems(path)
+        if self.deep and path.stat().st_size:
+            self.violations += [f"check: {failed.name}: {failed.found}" for failed in check(path, deep=True).failed]
         with self._noting("cannot be read"):
             self._compare(state(path).without(PROBE))
             self.violations += self.operation.beside(path, self.before, self.after)
@@ -198,8 +202,8 @@ class Bench:
         """Points of the operation and of closing the file after it."""
         return self._undisturbed[1]
 
-    def case(self, mode: Mode, point: int, seed: int = 0) -> Outcome:
-        case = Case(self.operation, mode, point, self.before, self.after)
+    def case(self, mode: Mode, point: int, seed: int = 0, *, deep: bool = False) -> Outcome:
+        case = Case(self.operation, mode, point, self.before, self.after, deep)
         with self.copy() as path:
             return case.run(path, seed)
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
 import zlib
 from collections.abc import Iterable
 from contextlib import closing
@@ -13,7 +14,7 @@ from typing import Any
 
 import apsw
 import numpy as np
-from faults.disk import SYSTEM, is_private
+from faults.disk import SYSTEM
 
 BEHIND = ("", "-wal", "-shm", "-journal")
 PROBE = "probe"  # the uri of a document that a check itself puts in
@@ -54,13 +55,21 @@ def opened(path: Path) -> apsw.Connection:
 
 def problems(path: Path) -> list[str]:
     """Every invariant that the file breaks, with what breaks it; none: all is well."""
+    files = (path.with_name(path.name + suffix) for suffix in BEHIND)
+    return [*damage(path), *(f"{file.name} is readable by others" for file in files if readable_by_others(file))]
+
+
+def readable_by_others(file: Path) -> bool:
+    return file.exists() and os.name == "posix" and bool(file.stat().st_mode & 0o077)
+
+
+def damage(path: Path) -> list[str]:
+    """What is wrong with the content."""
     try:
         with closing(opened(path)) as connection:
-            found = [*_broken(connection)]
-    except apsw.Error as error:
-        found = [f"cannot be read: {type(error).__name__} {error}"]
-    files = (path.with_name(path.name + suffix) for suffix in BEHIND)
-    return [*found, *(f"{file.name} is readable by others" for file in files if file.exists() and not is_private(file))]
+            return [*_broken(connection)]
+    except (apsw.Error, UnicodeDecodeError, zlib.error) as error:
+        return [f"cannot be read: {type(error).__name__} {error}"]
 
 
 def _broken(connection: apsw.Connection) -> Iterable[str]:

@@ -8,7 +8,6 @@ files lie in place then, for another connection to open as a new process would.
 
 from __future__ import annotations
 
-import os
 import random
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -289,8 +288,3 @@ def quiet_ends() -> Iterator[None]:
         yield
     finally:
         apsw.Connection = usual  # type: ignore[misc]
-
-
-def is_private(path: Path) -> bool:
-    """Whether nobody but its owner may read or write a file."""
-    return os.name != "posix" or not path.stat().st_mode & 0o077

@@ -15,6 +15,7 @@ import pytest
 from faults.checks import problems
 from faults.disk import Disk, quiet_ends
 from faults.operations import TOY, adapter
+from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
 from toy import ToyEmbedder
@@ -22,6 +23,7 @@ from toy import ToyEmbedder
 from vstore import Store, config
 from vstore.errors import NotFoundError, VstoreError
 from vstore.ingest.backfill import fill, switch
+from vstore.maintenance import check
 from vstore.serving import Serving
 
 SMALL = {
@@ -87,6 +89,18 @@ handles = st.sampled_from((0, 1))
 places = st.sampled_from(PLACES)
 years = st.sampled_from((2001, 2002))
 tags = st.sampled_from(("red", "blue"))
+
+
+def quickly() -> settings:
+    """As the ordinary suite runs it: the same each time."""
+    return settings(
+        max_examples=20,
+        stateful_step_count=25,
+        deadline=None,
+        derandomize=True,
+        database=None,
+        suppress_health_check=list(HealthCheck),
+    )
 
 
 class Machine(RuleBasedStateMachine):
@@ -331,6 +345,7 @@ class Machine(RuleBasedStateMachine):
                 store.close()
             if self.path.exists():
                 assert problems(self.path) == []
+                assert check(self.path, deep=True).failed == ()
                 content = self.path.read_bytes()
                 assert [mark for mark in self.forgotten if mark.encode() in content] == []
         finally:

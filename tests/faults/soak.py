@@ -38,6 +38,7 @@ from faults.operations import adapter, store
 from vstore import Store
 from vstore.db.connection import Database
 from vstore.errors import NotFoundError, StoreBusyError
+from vstore.maintenance import check
 
 DOCUMENTS = 60
 FORGOTTEN = 40  # of them; the others are always there
@@ -316,6 +317,7 @@ def judge(path: Path, notes: list[dict[str, Any]], report: Report) -> None:
     histories = told(notes)
     report.wrong += [note["what"] for note in notes if note["kind"] == "wrong"]
     report.wrong += problems(path)
+    report.wrong += [f"check: {failed.name}: {failed.found}" for failed in check(path, deep=True).failed]
     report.wrong += [f"at the end: {what}" for what in disagreements(path, histories)]
     for note in notes:
         if note["kind"] == "search":

@@ -6,8 +6,10 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from faults.checks import BEHIND, problems
+from faults.checks import BEHIND, damage
 from faults.damaged import HAND_MADE, MUTATIONS, NEW, REFUSED, SERVED, UNKNOWN, Answer, Worker, good, mutated
+
+from vstore.maintenance import check
 
 
 @pytest.fixture(scope="module")
@@ -77,7 +79,7 @@ def test_a_damaged_or_foreign_file_is_refused_or_served_rightly(
         assert answer.steps["open"] == "ok"
         assert answer.read["list"] == []
     else:
-        assert expected == UNKNOWN or is_right(answer, right) or problems(path)
+        assert expected == UNKNOWN or is_right(answer, right) or damage(path)
 
 
 @pytest.mark.parametrize("seed", range(MUTATIONS))
@@ -86,7 +88,9 @@ def test_a_store_with_damaged_bytes_is_refused_or_right_or_found_to_be_damaged(
 ) -> None:
     path = tmp_path / "memory.db"
     path.write_bytes(mutated(whole.read_bytes(), seed))
-    broken = problems(path)
+    broken = damage(path)
     path.write_bytes(mutated(whole.read_bytes(), seed))
     answer = used(worker, path)
     assert is_right(answer, right) or broken
+    path.write_bytes(mutated(whole.read_bytes(), seed))
+    assert not broken or not check(path, deep=True).ok  # the store's own check finds it, too

@@ -2,19 +2,9 @@
 
 from __future__ import annotations
 
-from faults.machine import Machine
-from hypothesis import HealthCheck, settings
+from faults.machine import Machine, quickly
 from hypothesis.stateful import run_state_machine_as_test
 
 
 def test_anything_in_any_order_agrees_with_a_dictionary() -> None:
-    run_state_machine_as_test(
-        Machine,
-        settings=settings(
-            max_examples=20,
-            stateful_step_count=25,
-            deadline=None,
-            derandomize=True,
-            suppress_health_check=list(HealthCheck),
-        ),
-    )
+    run_state_machine_as_test(Machine, settings=quickly())

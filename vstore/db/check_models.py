@@ -120,7 +120,7 @@ INVARIANTS = (
         "the pointer leads to a model that can serve",
         "restore a backup; keyword searches work as before",
         _active,
-        ("models", "spaces", "active"),
+        ("models", "spaces", "active", "model_files"),
     ),
     Invariant(
         "encoder files",
