@@ -22,7 +22,7 @@ import traceback
 from bisect import bisect_right
 from collections import defaultdict
 from collections.abc import Callable, Iterator
-from contextlib import closing, contextmanager
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -33,7 +33,7 @@ import pytest
 if __name__ == "__main__":  # as a command it finds the tests' own modules by itself
     sys.path.insert(0, str(Path(__file__).parent.parent))
 
-from faults.checks import opened, problems, state
+from faults.checks import problems, state
 from faults.operations import adapter, store
 
 from vstore import Store
@@ -134,9 +134,7 @@ def switch(opened_store: Store, notes: Notes, draw: random.Random) -> None:
 
 def back_up(opened_store: Store, notes: Notes, draw: random.Random) -> None:
     copy = opened_store.path.with_name(f"backup-{os.getpid()}.db")
-    os.close(os.open(copy, os.O_CREAT | os.O_WRONLY, 0o600))
-    with closing(opened(opened_store.path)) as connection:
-        connection.execute("VACUUM INTO ?", (str(copy),))
+    opened_store.backup(copy)
     for problem in problems(copy):
         notes.put("wrong", what=f"a backup: {problem}")
     copy.unlink()
