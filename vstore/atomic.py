@@ -19,6 +19,7 @@ from vstore import config, processes
 from vstore.errors import InputError, StoreError, StoreFullError
 
 _PREFIX, _SUFFIX = ".vstore-", ".partial"
+_BESIDE = ("-wal", "-shm", "-journal")  # what SQLite adds to the name of a database for its own files
 _FULL = {errno.ENOSPC, getattr(errno, "EDQUOT", errno.ENOSPC), errno.EFBIG}
 
 
@@ -36,11 +37,19 @@ def appearing(target: Path, *, overwrite: bool = False) -> Iterator[Path]:
 
 
 def check_free(target: Path, *, overwrite: bool) -> None:
-    """Raise InputError when a file of that name is there and may not be overwritten, or is a database in use."""
+    """Raise InputError when a file of that name is there and may not be overwritten, or is a database in use.
+
+    A device or a pipe is never overwritten; and no name is free that SQLite would take for a file of its own: it would
+    lose what a store has in its log, or delete the new file when it opens the store.
+    """
     if target.is_dir():
         raise InputError(f"{target} is a folder; give the path of a file")
+    if target.name.endswith(_BESIDE):
+        raise InputError(f"{target} has a name that SQLite gives to a log; choose another one")
     if not overwrite and os.path.lexists(target):
         raise _exists(target)
+    if target.exists() and not target.is_file():
+        raise InputError(f"{target} is a device or a pipe, which no file may replace; choose another name")
     for suffix in ("-wal", "-journal"):
         log = target.with_name(target.name + suffix)
         if log.exists():  # SQLite would take it for that of the new file

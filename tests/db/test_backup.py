@@ -117,6 +117,25 @@ def test_a_store_in_use_is_not_overwritten(index: SqliteIndex, target: Path) -> 
     assert rows(target, URIS) == [("other",)]
 
 
+@pytest.mark.parametrize("suffix", ["-wal", "-shm", "-journal"])
+def test_no_backup_takes_the_place_of_sqlite_s_own_files(index: SqliteIndex, path: Path, suffix: str) -> None:
+    """A log that is replaced loses what was acknowledged; a journal that is not one is deleted with the next opening."""
+    place = path.with_name(path.name + suffix)
+    before = place.read_bytes() if place.exists() else None
+    for overwrite in (False, True):
+        with pytest.raises(InputError, match="a name that SQLite gives to a log"):
+            index.backup(place, overwrite=overwrite)
+    assert (place.read_bytes() if place.exists() else None) == before
+
+
+@POSIX
+def test_a_pipe_or_a_device_is_not_overwritten(index: SqliteIndex, target: Path) -> None:
+    os.mkfifo(target)
+    with pytest.raises(InputError, match="is a device or a pipe"):
+        index.backup(target, overwrite=True)
+    assert stat.S_ISFIFO(target.stat().st_mode)
+
+
 def test_a_backup_inside_a_search_s_snapshot_is_refused(index: SqliteIndex, target: Path) -> None:
     with index.snapshot(), pytest.raises(StoreError, match="in the middle of reading"):
         index.backup(target)
