@@ -77,6 +77,15 @@ def test_repair_shows_its_plan_and_asks(path: Path) -> None:
     assert f"copy        {copy}" in result.stdout
 
 
+def test_repair_is_refused_on_a_store_that_is_to_be_read_only(path: Path) -> None:
+    DAMAGES["a code missing"](path)
+    before = path.read_bytes()
+    result = run("--read-only", "check", "--repair", "--yes")
+    assert result.exit_code == 1 and "--read-only and --repair do not go together" in result.stderr
+    assert path.read_bytes() == before and [file.name for file in path.parent.iterdir()] == [path.name]
+    assert run("--read-only", "check").exit_code == 1  # which reads alone
+
+
 def test_repair_with_yes_does_not_ask_and_has_nothing_to_do_the_next_time(path: Path) -> None:
     DAMAGES["an index row missing"](path)
     result = run("check", "--repair", "--yes", "--json")

@@ -8,6 +8,7 @@ import click
 
 from vstore.cli.context import Context, json_option, pass_context
 from vstore.cli.output import emit_json, printable
+from vstore.errors import InputError
 
 if TYPE_CHECKING:
     from vstore.checks import Check, CheckReport, RepairReport, Step
@@ -27,6 +28,8 @@ def check(context: Context, deep: bool, mend: bool, yes: bool, as_json: bool) ->
     from vstore import maintenance
 
     report: CheckReport | RepairReport
+    if mend and context.read_only:
+        raise InputError("--read-only and --repair do not go together: a repair writes to the store")
     if mend:
 
         def approve(found: CheckReport, steps: tuple[Step, ...]) -> None:
