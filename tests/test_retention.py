@@ -77,6 +77,21 @@ def test_what_has_expired_is_found_in_no_way(store: Store, later: Later) -> None
     assert (store.stats().documents, store.stats().expired) == (2, 1)
 
 
+def test_what_has_expired_can_no_longer_be_judged_and_its_judgements_teach_nothing(store: Store, later: Later) -> None:
+    store.remember("red kite over the hill", uri="kept")
+    store.remember("red kite in the barn", uri="gone", expires="30d")
+    (chunk_id,) = [hit.chunk_id for hit in store.search("red kite", k=5) if hit.document.uri == "gone"]
+    store.feedback("hunting birds", chunk_id)
+    store.feedback("hunting birds", "kept")
+    later(31 * DAY)
+    assert [judgement.uri for judgement in store.judgements()] == ["kept"]
+    for target in ("gone", chunk_id):
+        with pytest.raises(NotFoundError):
+            store.feedback("birds in a barn", target)
+    store.keep("gone")
+    assert [judgement.uri for judgement in store.judgements()] == ["kept", "gone"]
+
+
 def test_a_store_that_is_open_elsewhere_sees_it_expire_as_well(store: Store, path: Path, later: Later) -> None:
     store.remember("red kite", uri="a", expires=30 * DAY)
     store.remember("red barn", uri="b", expires=60 * DAY)

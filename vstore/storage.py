@@ -118,7 +118,8 @@ class Snapshot(Protocol):
     def judgements(self) -> list[Judgement]:
         """What was judged, at most MAX_JUDGEMENTS, the newest first: one for each query and chunk or document.
 
-        Judgements of chunks that are gone count for their documents, the best where there are several.
+        Judgements of chunks that are gone count for their documents, the best where there are several. Those of
+        documents that have expired are left out.
         """
 
     def documents(self, scope: Scope, limit: int, *, expired: bool = False) -> list[StoredDocument]:

@@ -119,7 +119,7 @@ def test_a_store_in_use_is_not_overwritten(index: SqliteIndex, target: Path) -> 
 
 @pytest.mark.parametrize("suffix", ["-wal", "-shm", "-journal"])
 def test_no_backup_takes_the_place_of_sqlite_s_own_files(index: SqliteIndex, path: Path, suffix: str) -> None:
-    """A log that is replaced loses what was acknowledged; a journal that is not one is deleted with the next opening."""
+    """A log that is replaced loses what was acknowledged; a journal that is none is deleted by the next opening."""
     place = path.with_name(path.name + suffix)
     before = place.read_bytes() if place.exists() else None
     for overwrite in (False, True):

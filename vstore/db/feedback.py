@@ -13,6 +13,7 @@ import apsw
 from vstore import config
 from vstore.db.clock import from_datetime, now, to_datetime
 from vstore.db.connection import run, trim
+from vstore.db.expiry import LIVE
 from vstore.db.failures import decoding
 from vstore.errors import InputError, NotFoundError, VstoreError
 from vstore.judgements import Judgement, Verdict
@@ -20,6 +21,7 @@ from vstore.paths import uris
 
 _PLACES = "documents AS d JOIN collections AS n ON n.id = d.collection_id"
 _IN_COLLECTION = "(?2 IS NULL OR n.name = ?2)"
+_LIVE = LIVE.replace("?", "?3")
 
 
 def judge(connection: apsw.Connection, verdicts: Sequence[Verdict]) -> list[Judgement | VstoreError]:
@@ -36,7 +38,7 @@ def judge(connection: apsw.Connection, verdicts: Sequence[Verdict]) -> list[Judg
 
 
 def _judge(connection: apsw.Connection, verdict: Verdict, moment: int) -> Judgement:
-    document_id, collection, uri = _place(connection, verdict)
+    document_id, collection, uri = _place(connection, verdict, moment)
     chunk_id = verdict.target if isinstance(verdict.target, int) else None
     judged = (verdict.query, document_id, chunk_id)
     if verdict.given_at is not None:
@@ -52,18 +54,20 @@ def _judge(connection: apsw.Connection, verdict: Verdict, moment: int) -> Judgem
     return Judgement(verdict.query, collection, uri, document_id, chunk_id, verdict.grade, to_datetime(moment))
 
 
-def _place(connection: apsw.Connection, verdict: Verdict) -> tuple[int, str, str]:
+def _place(connection: apsw.Connection, verdict: Verdict, moment: int) -> tuple[int, str, str]:
     """Id, collection and uri of the document that is judged, or whose chunk is. Raises NotFoundError."""
     target, collection = verdict.target, verdict.collection
     where = "" if collection is None else f" in the collection {collection!r}"
     columns = f"SELECT d.id, n.name, d.uri FROM {_PLACES}"
     if isinstance(target, int):
-        sql = f"{columns} JOIN chunks AS c ON c.document_id = d.id WHERE c.id = ?1 AND {_IN_COLLECTION}"
-        for found in run(connection, sql, (target, collection)):
+        sql = f"{columns} JOIN chunks AS c ON c.document_id = d.id WHERE c.id = ?1 AND {_IN_COLLECTION} AND {_LIVE}"
+        for found in run(connection, sql, (target, collection, moment)):
             return found
         raise NotFoundError(f"there is no chunk {target}{where}; it may have been forgotten or replaced")
     for uri in uris(target):
-        rows = run(connection, f"{columns} WHERE d.uri = ?1 AND {_IN_COLLECTION}", (uri, collection))
+        rows = run(
+            connection, f"{columns} WHERE d.uri = ?1 AND {_IN_COLLECTION} AND {_LIVE}", (uri, collection, moment)
+        )
         if len(rows) > 1:
             raise NotFoundError(f"{len(rows)} collections have a document {target!r}; say which one is meant")
         if rows:
@@ -72,18 +76,18 @@ def _place(connection: apsw.Connection, verdict: Verdict) -> tuple[int, str, str
 
 
 @decoding
-def judgements(connection: apsw.Connection) -> list[Judgement]:
-    """See `Snapshot.judgements`."""
+def judgements(connection: apsw.Connection, past: int | None = None) -> list[Judgement]:
+    """See `Snapshot.judgements`; `past` is the time up to which documents have expired."""
     # Several rows for a query and a document are what is left of chunks that are gone. With max(), SQLite takes the
     # other columns from the row that has it.
     sql = (
         "SELECT f.query, n.name, d.uri, d.id, f.chunk_id, max(f.grade), f.given_at "
-        f"FROM {_PLACES} JOIN feedback AS f ON f.document_id = d.id "
+        f"FROM {_PLACES} JOIN feedback AS f ON f.document_id = d.id WHERE ? IS NULL OR {LIVE} "
         "GROUP BY f.query, f.document_id, f.chunk_id ORDER BY f.given_at DESC, f.id DESC"
     )
     return [
         Judgement(query, collection, uri, document_id, chunk_id, grade, to_datetime(given_at))
-        for query, collection, uri, document_id, chunk_id, grade, given_at in run(connection, sql)
+        for query, collection, uri, document_id, chunk_id, grade, given_at in run(connection, sql, (past, past))
     ]
 
 

@@ -188,7 +188,7 @@ class SqliteSnapshot:
 
     def judgements(self) -> list[Judgement]:
         """See `Snapshot.judgements`."""
-        return feedback.judgements(self._connection)
+        return feedback.judgements(self._connection, self._past)
 
     def documents(self, scope: Scope, limit: int, *, expired: bool = False) -> list[StoredDocument]:
         """See `Snapshot.documents`."""

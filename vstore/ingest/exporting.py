@@ -37,18 +37,13 @@ def exported(snapshot: Snapshot, report: ExportReport, *, vectors: bool = False)
     One document at a time is in memory.
     """
     yield lines.encoded(_header(snapshot, vectors=vectors))
-    judgements = snapshot.judgements()
-    judged, exported_ones = {judgement.document_id for judgement in judgements}, set()
     for whole in snapshot.whole_documents():
-        if whole.document.id in judged:
-            exported_ones.add(whole.document.id)
         report.documents += 1
         report.chunks += len(whole.chunks)
         yield lines.encoded(lines.of_document(whole, _vectors_of(snapshot, whole, vectors=vectors)))
-    for judgement in reversed(judgements):  # the oldest first, as they were given
-        if judgement.document_id in exported_ones:  # or it has expired
-            report.judgements += 1
-            yield lines.encoded(lines.of_judgement(judgement, _chunk_of(snapshot, judgement)))
+    for judgement in reversed(snapshot.judgements()):  # the oldest first, as they were given
+        report.judgements += 1
+        yield lines.encoded(lines.of_judgement(judgement, _chunk_of(snapshot, judgement)))
     yield lines.encoded({"type": "end", **report.to_dict()})
 
 
