@@ -196,6 +196,9 @@ def test_what_has_expired_is_not_exported_and_not_imported(
     for record in records:
         if record.get("uri") == "short":
             record["expires_at"] = "2020-01-01T00:00:00+00:00"
+    of_it = {"type": "judgement", "query": "brief", "collection": "default", "uri": "short", "grade": 1.0}
+    records[-1:] = [{**of_it, "chunk": None, "given_at": "2020-01-01T00:00:00+00:00"}, records[-1]]
+    records[-1]["judgements"] += 1
     report = imported(other, records)
     assert (report.added, report.expired, report.problems, report.incomplete) == (2, 1, {}, None)
 

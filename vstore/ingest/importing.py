@@ -92,6 +92,7 @@ class _File:
     tally: _Tally
     fingerprint: str = ""
     judgements: dict[int, Judged] = field(default_factory=dict)
+    expired: set[Name] = field(default_factory=set)
     number: int = 0  # of the line at hand, from 1
     records: int = 0  # that the last line should have counted
     end: dict[str, Any] | None = None
@@ -165,7 +166,9 @@ class _File:
         if kind != "document":
             raise Unreadable(f"neither a document nor a judgement, but {kind!r}")
         imported = lines.to_document(record, now)
-        self.tally.expired += imported is None
+        if imported is None:
+            self.tally.expired += 1
+            self.expired.add((record["collection"], record["uri"]))
         return imported
 
     def _keep(self, judged: Judged) -> None:
@@ -191,7 +194,7 @@ def import_lines(
     file.read_header()
     ready = Ready(file.fingerprint, {})
     ingest(index, model, _cuts(index, model, file, ready), tally, progress, ready=ready)
-    judged = _judge(index, file.judgements, tally.problems)
+    judged = _judge(index, _without(index, file.expired, file.judgements), tally.problems)
     found = tally.report()
     return ImportReport(
         found.added,
@@ -249,6 +252,16 @@ def _sections(places: Iterable[Section]) -> tuple[Section, ...]:
 # --- judgements -------------------------------------------------------------------------------------------------------
 
 
+def _without(index: Index, expired: set[Name], judgements: Mapping[int, Judged]) -> dict[int, Judged]:
+    """The judgements but those of documents that were left out, unless the store has them."""
+    gone = {name for name in expired if index.content_hash(*name) is None}
+    return {number: one for number, one in judgements.items() if _name(one.verdict) not in gone}
+
+
+def _name(verdict: Verdict) -> Name:
+    return str(verdict.collection), str(verdict.target)
+
+
 def _judge(index: Index, judgements: Mapping[int, Judged], problems: dict[int, str]) -> int:
     """Give the judgements to the documents as they are in the store now; how many it has."""
     verdicts = _targeted(index, judgements, problems)
@@ -272,7 +285,7 @@ def _targeted(index: Index, judgements: Mapping[int, Judged], problems: dict[int
         if place is None:
             verdicts[number] = verdict
             continue
-        name = (str(verdict.collection), str(verdict.target))
+        name = _name(verdict)
         if name not in places:
             places[name] = _chunks_of(index, *name)
         chunk_id = places[name].get(place)
