@@ -189,7 +189,8 @@ def test_compacting_gives_back_the_space_of_what_is_gone(store: Store, path: Pat
     report = store.compact()
     assert report.expired == 20
     assert report.bytes_after < 0.6 * report.bytes_before  # two thirds of the documents are gone
-    assert report.remarks == ()
+        (remark,) = report.remarks
+        assert "backups" in remark
     assert path.stat().st_size == report.bytes_after
     assert rows(path, "PRAGMA freelist_count") == [(0,)]
     after = [(hit.document.uri, hit.score) for hit in store.search("word5x5 word6x6 word8x8", k=5)]
@@ -331,6 +332,30 @@ def test_what_has_expired_is_in_no_byte_of_the_files_once_the_store_is_compacted
         assert store.compact().expired == 1
 
     check_gone(path, expire)
+
+
+def test_compacting_says_where_something_may_be_left_of_what_had_expired(
+    store: Store, path: Path, later: Later
+) -> None:
+    assert store.compact().remarks == ()  # nothing was erased
+    store.remember("red kite", uri="a", expires="1d")
+    model = store.index.save_adapter(Adapter(np.eye(64, dtype=np.float32), 0.1, 0.1), {}, {})
+    later(2 * DAY)
+    with Store(path, TOY) as other, other.index.snapshot() as snapshot:
+        assert snapshot.chunk_count == 1
+        report = store.compact()
+    log, models, elsewhere = report.remarks
+    assert report.expired == 1
+    assert "-wal" in log and f"({model})" in models and "backups" in elsewhere
+
+
+def test_copies_beside_a_store_are_named_whatever_its_name_is(tmp_path: Path) -> None:
+    copy = tmp_path / "notes[1].before-restore-20260101-000000.db"
+    copy.write_bytes(b"")
+    with Store(tmp_path / "notes[1].db", TOY) as store:
+        store.remember("red kite", uri="a")
+        copies, _ = store.forget("a").beyond
+    assert copy.name in copies
 
 
 def test_forgetting_says_where_something_may_be_left(store: Store, path: Path, tmp_path: Path) -> None:

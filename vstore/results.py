@@ -260,7 +260,7 @@ class Forgotten(Sequence[StoredDocument]):
 class Compacted:
     """What compacting a store did: documents erased because they had expired, bytes of the file before and after.
 
-    `remarks` say what was left undone, and why.
+    `remarks` say what was left undone, and why, and where something may still be of what was erased.
     """
 
     expired: int

@@ -297,7 +297,7 @@ class Index(Protocol):
         """
 
     def compact(self) -> Compacted:
-        """Erase documents that have expired, and give space back.
+        """Erase documents that have expired, with the remarks of `traces`, and give space back.
 
         At the end the file may be written anew: other processes read meanwhile, but cannot write, and twice its size
         of free space is needed.

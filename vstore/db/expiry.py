@@ -28,6 +28,12 @@ def count(connection: apsw.Connection, moment: int) -> int:
     return int(run(connection, f"SELECT count(*) FROM documents WHERE {_EXPIRED}", (moment,))[0][0])
 
 
+def oldest(connection: apsw.Connection, moment: int) -> int | None:
+    """When the first of the documents that have expired came into the store; None when none has."""
+    ((first,),) = run(connection, f"SELECT min(created_at) FROM documents WHERE {_EXPIRED}", (moment,))
+    return None if first is None else int(first)
+
+
 def expired(connection: apsw.Connection, moment: int, limit: int) -> list[tuple[str, str]]:
     """Collection and uri of documents that have expired, those first that did so first."""
     sql = (

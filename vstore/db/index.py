@@ -6,6 +6,7 @@ import json
 import time
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
+from dataclasses import replace
 from datetime import datetime
 from itertools import count
 from pathlib import Path
@@ -28,7 +29,7 @@ from vstore.db import (
 )
 from vstore.db.analysis import tokenizer
 from vstore.db.backup import BackupReport, backup
-from vstore.db.clock import from_datetime
+from vstore.db.clock import from_datetime, now, to_datetime
 from vstore.db.compact import compact
 from vstore.db.connection import Database
 from vstore.db.migrate import latest, migrate
@@ -292,8 +293,12 @@ class SqliteIndex:
 
     def compact(self) -> Compacted:
         """See `Index.compact`."""
+        with self._database.read() as connection:
+            since = expiry.oldest(connection, now())
         with self._database.bulk():
-            return compact(self._database)
+            report = compact(self._database)
+        left = () if since is None else self.traces(to_datetime(since))
+        return replace(report, remarks=(*report.remarks, *left))
 
     def judge(self, verdicts: Sequence[Verdict]) -> list[Judgement | VstoreError]:
         """See `Index.judge`."""
