@@ -189,8 +189,8 @@ def test_compacting_gives_back_the_space_of_what_is_gone(store: Store, path: Pat
     report = store.compact()
     assert report.expired == 20
     assert report.bytes_after < 0.6 * report.bytes_before  # two thirds of the documents are gone
-        (remark,) = report.remarks
-        assert "backups" in remark
+    (remark,) = report.remarks
+    assert "backups" in remark
     assert path.stat().st_size == report.bytes_after
     assert rows(path, "PRAGMA freelist_count") == [(0,)]
     after = [(hit.document.uri, hit.score) for hit in store.search("word5x5 word6x6 word8x8", k=5)]

@@ -34,8 +34,7 @@ def in_models(connection: apsw.Connection, since: int) -> Iterator[str]:
 
 def in_copies(path: Path) -> Iterator[str]:
     """What is kept beside it of before it was restored or repaired, and copies that were cut short."""
-    copies = sorted(
-        copy.name for name in (f"{glob.escape(path.stem)}.before-*", ".vstore-*.partial") for copy in path.parent.glob(name)
-    )
+    names = (f"{glob.escape(path.stem)}.before-*", ".vstore-*.partial")
+    copies = sorted(copy.name for name in names for copy in path.parent.glob(name))
     if copies:
         yield f"earlier contents are kept beside the store: {', '.join(copies)}; delete those you can do without"
