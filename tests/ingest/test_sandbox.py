@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import signal
 import subprocess
 import sys
 import threading
@@ -19,7 +20,7 @@ from vstore import Store
 from vstore.errors import InputError, MissingExtraError
 from vstore.ingest import media, sandbox
 from vstore.ingest.parsed import Parsed, Unreadable
-from vstore.ingest.sandbox import Limits, Sandbox
+from vstore.ingest.sandbox import Limits, Sandbox, _Child
 from vstore.types import Section
 
 XLSX = media.OFFICE + "spreadsheetml.sheet"
@@ -229,6 +230,27 @@ def test_an_ingest_that_fails_leaves_no_child(monkeypatch: pytest.MonkeyPatch, t
     [child] = children
     assert child.returncode is not None
     assert child.stdin is not None and child.stdin.closed
+
+
+@pytest.mark.skipif(os.name != "posix", reason="signals to one thread")
+def test_an_interrupt_waits_for_no_file(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """An interrupt that the child does not get, as it gets a terminal's Ctrl-C."""
+    fake(monkeypatch, ["sleep"])
+    late: list[object] = []
+    monkeypatch.setattr(_Child, "_expire", lambda child: (late.append(child), child.kill()))
+    monkeypatch.setattr(sandbox, "Limits", lambda: Limits(wall_s=3.0))
+    ask, main = _Child.ask, threading.main_thread().ident
+    assert main is not None
+
+    def asked(*arguments: Any) -> Any:
+        threading.Timer(0.2, signal.pthread_kill, (main, signal.SIGINT)).start()
+        return ask(*arguments)
+
+    monkeypatch.setattr(_Child, "ask", asked)
+    (tmp_path / "a.html").write_text("a")
+    with Store(tmp_path / "m.db", ToyEmbedder()) as store, pytest.raises(KeyboardInterrupt):
+        store.add([tmp_path / "a.html"])
+    assert late == []
 
 
 def test_remembered_html_is_read_by_a_child(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Generator, Iterable
+from collections.abc import Callable, Generator, Iterable
 from concurrent.futures import Future, ThreadPoolExecutor
 from typing import TypeVar
 
@@ -14,10 +14,11 @@ class _End:
     """Stands behind the last item."""
 
 
-def ahead(items: Iterable[Item], count: int) -> Generator[Item, None, None]:
+def ahead(items: Iterable[Item], count: int, abandon: Callable[[], None] = lambda: None) -> Generator[Item, None, None]:
     """The same items in the same order, up to `count` of them made early.
 
-    An exception reaches the consumer where it was raised. A consumer that stops early waits for one item at most.
+    An exception reaches the consumer where it was raised. A consumer that stops early, or is interrupted while it waits
+    in here, waits for one item at most; `abandon` is called before that, and at the end, so that it is cut short.
     """
     source = iter(items)
     pool = ThreadPoolExecutor(1, thread_name_prefix="vstore-ahead")
@@ -27,4 +28,5 @@ def ahead(items: Iterable[Item], count: int) -> Generator[Item, None, None]:
             pending.append(pool.submit(next, source, _End()))
             yield item
     finally:
+        abandon()
         pool.shutdown(cancel_futures=True)

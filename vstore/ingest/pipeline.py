@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from contextlib import AbstractContextManager, closing, nullcontext
+from contextlib import closing
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
@@ -97,7 +97,7 @@ def add_files(
     tally = Tally()
     sandbox = Sandbox()
     documents = _read(index, _files(targets, own_files, tally), sandbox, labels, tally)
-    ingest(index, model, _cut(index, documents, model, tally), tally, progress, source=sandbox)
+    ingest(index, model, _cut(index, documents, model, tally), tally, progress, abandon=sandbox.close)
     return tally.report()
 
 
@@ -120,18 +120,17 @@ def ingest(
     progress: Callable[[Progress], None],
     *,
     ready: Ready = NOTHING_READY,
-    source: AbstractContextManager[object] | None = None,
+    abandon: Callable[[], None] = lambda: None,
 ) -> None:
     """Embed and write documents while the next ones are cut. Raises whatever `documents` and `model` raise.
 
-    `source` is what the documents come from: closed first, so that nobody waits for one that is still being read.
+    `abandon` is called first when this ends in any way, so that nobody waits for a document that is still being read.
     """
     progress(tally.progress())
     with (
         index.bulk(),
         closing(ahead(documents, config.READ_AHEAD)) as cuts,
-        closing(ahead(_embedded(index, model, _windows(cuts), ready), config.EMBED_AHEAD)) as steps,
-        source or nullcontext(),
+        closing(ahead(_embedded(index, model, _windows(cuts), ready), config.EMBED_AHEAD, abandon)) as steps,
     ):
         for step in steps:
             _follow(index, model, step, tally, progress)
