@@ -15,7 +15,7 @@ from vstore.errors import InputError
 from vstore.paths import expanded, file_uri, is_unicode
 
 
-@pytest.mark.parametrize("path", ["", "  ", "a\0b", "~nosuchuser/x"])
+@pytest.mark.parametrize("path", ["", "  ", "a\0b", "~nosuchuser/x", "a" * 5_000])
 def test_what_is_no_path_is_refused(path: str) -> None:
     with pytest.raises(InputError, match="path"):
         expanded(path)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 from collections.abc import Iterator
 from pathlib import Path
@@ -11,17 +12,33 @@ from vstore.errors import InputError
 
 
 def expanded(path: str | Path) -> Path:
-    """A path with `~` replaced, absolute and without links.
+    """The path of a file or folder with `~` replaced, absolute and without links.
 
-    Raises InputError for what cannot be a path: an empty one, one with a NUL, an unknown `~user`, or a relative one
-    when the current folder was deleted.
+    Raises InputError for what cannot be a path: an empty one, one with a NUL, a name that is too long for the file
+    system, an unknown `~user`, or a relative one when the current folder was deleted.
     """
+    place = _resolved(path)
+    try:
+        place.lstat()
+    except OSError as error:
+        if error.errno == errno.ENAMETOOLONG:
+            raise _unusable(path, error) from error
+    return place
+
+
+def _resolved(path: str | Path) -> Path:
+    """What may be a path, and need not: a uri as well."""
     if not str(path).strip():
         raise InputError("a path is empty; name a file or folder, or . for the current one")
     try:
         return Path(path).expanduser().resolve()
     except (RuntimeError, ValueError, OSError) as error:
-        raise InputError(f"{str(path)!r} cannot be used as a path ({error})") from error
+        raise _unusable(path, error) from error
+
+
+def _unusable(path: str | Path, error: Exception) -> InputError:
+    why = error.strerror if isinstance(error, OSError) else error
+    return InputError(f"{str(path)!r} cannot be used as a path ({why})")
 
 
 def file_uri(path: Path) -> str:
@@ -41,7 +58,7 @@ def uris(name: str) -> Iterator[str]:
     """
     if is_unicode(name):  # a file name that is not cannot be a uri as it stands
         yield name
-    yield file_uri(expanded(name))
+    yield file_uri(_resolved(name))
 
 
 def is_unicode(text: str) -> bool:

@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import json
+import shlex
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -133,3 +136,25 @@ def test_a_new_store_in_a_synchronised_folder_is_remarked_once(filled: Path) -> 
     assert first.stderr == f"note: {concern}\n"
     assert run("--db", place, "remember", "another note").stderr == ""
     assert run("-q", "--db", str(filled / "Dropbox" / "quiet.db"), "remember", "a note").stderr == ""
+
+
+@pytest.mark.skipif(not Path("/dev/full").is_char_device(), reason="Linux's full device")
+@pytest.mark.parametrize(
+    ("command", "said"),
+    [
+        ("export >&-", "stdout is closed; give a FILE"),
+        ("export >/dev/full", "the output cannot be written (No space left on device)"),
+        ("list --json >/dev/full", "the output cannot be written (No space left on device)"),
+        ("restore copy.db <&-", "there is nobody to ask: stdin is closed; say yes with -y"),
+        (f"backup {'a' * 300}", "cannot be used as a path (File name too long)"),
+        (f"--db {'a' * 300} check", "cannot be used as a path (File name too long)"),
+    ],
+)
+def test_streams_that_are_closed_or_full_and_names_that_are_too_long_are_said_in_a_line(
+    filled: Path, command: str, said: str
+) -> None:
+    run("backup", str(filled / "copy.db"))
+    shell = f"{shlex.quote(sys.executable)} -m vstore {command}"
+    result = subprocess.run(shell, shell=True, cwd=filled, capture_output=True, text=True)
+    assert result.returncode == 1
+    assert result.stderr.startswith("vstore: ") and result.stderr.count("\n") == 1 and said in result.stderr

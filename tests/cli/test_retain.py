@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import time
 from pathlib import Path
 
 import pytest
@@ -33,6 +34,19 @@ def test_keep_sets_and_takes_away_a_time(filled: Path) -> None:
     assert document["expires_at"] and not document["pinned"]
     assert run("keep", "tea", "--pin").stdout.rstrip().endswith("tea  pinned")
     assert run("keep", "tea").stdout.rstrip().endswith("  tea")
+
+
+@pytest.mark.skipif(not hasattr(time, "tzset"), reason="Windows asks nobody's TZ")
+def test_the_last_hour_that_there_is_can_be_shown_in_any_zone(filled: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    run("keep", "tea", "--expires", "9999-12-31T23:59:00Z")
+    monkeypatch.setenv("TZ", "Pacific/Auckland")
+    time.tzset()
+    try:
+        result = run("list")
+    finally:
+        monkeypatch.undo()
+        time.tzset()
+    assert result.exit_code == 0 and "tea  expires 9999-12-31 23:59" in result.stdout
 
 
 def test_a_time_that_has_passed_is_refused_with_what_to_do(filled: Path) -> None:

@@ -5,6 +5,7 @@ Nothing heavy is imported here or at the top of the command modules, so that `vs
 
 from __future__ import annotations
 
+import errno
 from typing import Any
 
 import click
@@ -41,6 +42,11 @@ class Group(click.Group):
         except click.ClickException as error:  # may quote an argument, such as a file's name
             error.message = printable_lines(error.message)  # type: ignore[misc]
             raise
+        except OSError as error:  # a store's own files have errors of their own; this is what takes the output
+            if error.errno not in (errno.ENOSPC, errno.EIO):
+                raise
+            click.echo(f"vstore: the output cannot be written ({error.strerror})", err=True)
+            ctx.exit(1)
         except KeyboardInterrupt:
             click.echo("vstore: interrupted; what was written before is kept", err=True)
             ctx.exit(INTERRUPTED)

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from vstore.cli.context import Context, json_option, pass_context
+from vstore.cli.context import Context, confirm, json_option, pass_context
 from vstore.cli.output import AddProgress, JsonLines, emit_json, printable
 from vstore.errors import InputError
 
@@ -49,8 +49,7 @@ def restore(context: Context, source: str, yes: bool, as_json: bool) -> None:
         raise InputError("--read-only and restore do not go together: a restore replaces what is in the store")
     path = context.settings.db
     if path.exists() and not yes:
-        question = f"Replace what is in {path}? It is kept in a file beside it."
-        click.confirm(printable(question), abort=True, err=True)
+        confirm(f"Replace what is in {path}? It is kept in a file beside it.")
     report = put_back(source, path)
     if as_json:
         emit_json(report.to_dict())
@@ -74,6 +73,8 @@ def export(context: Context, target: str, vectors: bool, overwrite: bool, as_jso
 
     if target == "-" and (as_json or overwrite):
         raise click.UsageError("--json and --overwrite need a FILE")
+    if target == "-" and sys.stdout is None:
+        raise InputError("there is nowhere to write to: stdout is closed; give a FILE")
     with context.store() as store:
         report = export_to(store, JsonLines() if target == "-" else target, vectors=vectors, overwrite=overwrite)
     if as_json:

@@ -98,6 +98,13 @@ def text_or_stdin(argument: str) -> str:
     return sys.stdin.buffer.read().decode("utf-8", "replace")
 
 
+def confirm(question: str) -> None:
+    """Ask on stderr, and end the command unless the answer is yes. Raises InputError where nobody can be asked."""
+    if sys.stdin is None:
+        raise InputError("there is nobody to ask: stdin is closed; say yes with -y")
+    click.confirm(printable(question), abort=True, err=True)
+
+
 def conjunction(filters: tuple[dict[str, Any], ...]) -> dict[str, Any] | None:
     """All the --where options of one command together."""
     return {"$and": list(filters)} if filters else None

@@ -8,7 +8,7 @@ import click
 
 from vstore import config
 from vstore.cli.context import Context, json_option, pass_context, text_or_stdin
-from vstore.cli.output import emit_json, printable
+from vstore.cli.output import emit_json, local, printable
 from vstore.errors import NotFoundError
 
 if TYPE_CHECKING:
@@ -85,7 +85,7 @@ def _print_all(judgements: list[Judgement], as_json: bool) -> None:
         emit_json([judgement.to_dict() for judgement in judgements])
         return
     for judgement in judgements:
-        date = judgement.given_at.astimezone().strftime("%Y-%m-%d")
+        date = local(judgement.given_at).strftime("%Y-%m-%d")
         query = " ".join(judgement.query.split())
         click.echo(printable(f"{date}  {_verdict(judgement)}  {_place(judgement)}  {query}"))
 

@@ -8,7 +8,7 @@ from typing import Any
 import click
 
 from vstore import config
-from vstore.cli.context import Context, chunk_number, conjunction, filter_options, json_option, pass_context
+from vstore.cli.context import Context, chunk_number, confirm, conjunction, filter_options, json_option, pass_context
 from vstore.cli.output import emit_json, print_documents, printable, printable_lines
 from vstore.cli.searches import print_searches
 from vstore.errors import NotFoundError
@@ -108,8 +108,7 @@ def search_stats(context: Context, *, reset: bool, yes: bool, as_json: bool) -> 
         found = store.search_stats()
         if reset:
             if not yes:
-                question = f"Erase the figures of {found.searches:,} searches and {found.logged:,} logged queries?"
-                click.confirm(question, abort=True, err=True)
+                confirm(f"Erase the figures of {found.searches:,} searches and {found.logged:,} logged queries?")
             store.erase_searches()
             found = store.search_stats()
     if as_json:

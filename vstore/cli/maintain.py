@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from vstore.cli.context import Context, json_option, pass_context
+from vstore.cli.context import Context, confirm, json_option, pass_context
 from vstore.cli.output import emit_json, printable
 from vstore.errors import InputError
 
@@ -35,7 +35,7 @@ def check(context: Context, deep: bool, mend: bool, yes: bool, as_json: bool) ->
         def approve(found: CheckReport, steps: tuple[Step, ...]) -> None:
             show_plan(found, steps, quiet=as_json)
             if not yes:
-                click.confirm("A copy of the file is made first. Do that?", abort=True, err=True)
+                confirm("A copy of the file is made first. Do that?")
 
         report = maintenance.repair(context.settings.db, approve=approve)
     else:

@@ -9,6 +9,7 @@ import textwrap
 import time
 import unicodedata
 from collections.abc import Sequence
+from datetime import datetime
 from typing import TYPE_CHECKING, Any, Final
 
 import click
@@ -152,13 +153,21 @@ def print_report(report: AddReport, *, verbose: bool) -> None:
         click.echo(f"and {len(report.skipped) - len(shown)} more; see them all with: vstore -v add ...", err=True)
 
 
+def local(moment: datetime) -> datetime:
+    """A time as the clock here shows it; the last and first hours that there are have none in some zones."""
+    try:
+        return moment.astimezone()
+    except (OverflowError, OSError, ValueError):
+        return moment
+
+
 def print_documents(documents: Sequence[StoredDocument]) -> None:
     """One line a document: date, collection, title, uri."""
     for document in documents:
-        date = document.updated_at.astimezone().strftime("%Y-%m-%d")
+        date = local(document.updated_at).strftime("%Y-%m-%d")
         kept = "  pinned" if document.pinned else ""
         if document.expires_at and not document.pinned:
-            kept = f"  expires {document.expires_at.astimezone().strftime('%Y-%m-%d %H:%M')}"
+            kept = f"  expires {local(document.expires_at).strftime('%Y-%m-%d %H:%M')}"
         click.echo(printable(f"{date}  {document.collection}  {document.title or '-'}  {document.uri}{kept}"))
 
 

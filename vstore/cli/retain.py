@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import click
 
-from vstore.cli.context import Context, json_option, keeping_options, pass_context
+from vstore.cli.context import Context, confirm, json_option, keeping_options, pass_context
 from vstore.cli.output import emit_json, print_documents, printable
 
 
@@ -22,7 +22,7 @@ def forget(context: Context, target: str, collection: str | None, dry_run: bool,
         documents = store.find(target, collection=collection, expired=True)
         if not dry_run:
             if len(documents) > 1 and not yes:
-                click.confirm(f"Forget {len(documents)} documents?", abort=True, err=True)
+                confirm(f"Forget {len(documents)} documents?")
             forgotten = store.forget(target, collection=collection)
             documents, beyond = list(forgotten), forgotten.beyond
     if as_json:
