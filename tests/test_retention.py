@@ -15,6 +15,7 @@ from toy import ToyEmbedder
 
 from vstore import Store
 from vstore.adapter import Adapter
+from vstore.db import journal
 from vstore.db.connection import Database
 from vstore.db.migrate import latest
 from vstore.db.terms import stem_id
@@ -347,6 +348,35 @@ def test_compacting_says_where_something_may_be_left_of_what_had_expired(
     log, models, elsewhere = report.remarks
     assert report.expired == 1
     assert "-wal" in log and f"({model})" in models and "backups" in elsewhere
+
+
+def test_each_query_is_taken_apart_once_however_many_documents_are_erased(
+    store: Store, later: Later, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """With a full log that is most of what forgetting takes, and the lock is held meanwhile."""
+    for number in range(20):
+        store.remember(f"note {number} about kites", uri=f"/notes/{number}")
+    store.feedback("about barns", "/notes/0")
+    store.feedback("note 13", "/notes/0")
+    asked: list[str] = []
+
+    def exact(tokenize: Any, text: str) -> str:
+        asked.append(text)
+        return original(tokenize, text)
+
+    original = journal.exact
+    monkeypatch.setattr(journal, "exact", exact)
+    store.keep("/notes", expires="1d")
+    store.keep("/notes/0")
+    later(2 * DAY)
+    assert store.compact().expired == 19
+    assert [judgement.query for judgement in store.judgements()] == ["about barns"]
+    assert (asked.count("about barns"), asked.count("note 13")) == (1, 1)
+    for number in range(20):
+        store.remember(f"note {number} about kites", uri=f"/notes/{number}")
+    asked.clear()
+    assert len(store.forget("/notes")) == 20
+    assert asked.count("about barns") == 1
 
 
 def test_copies_beside_a_store_are_named_whatever_its_name_is(tmp_path: Path) -> None:

@@ -287,6 +287,9 @@ class Index(Protocol):
     def forget(self, collection: str, uri: str) -> int:
         """Remove a document with all its chunks, keywords and vectors; the number of chunks removed, 0 if none."""
 
+    def forget_all(self, names: Iterable[tuple[str, str]]) -> int:
+        """`forget` documents, given by collection and uri, some in each transaction; the number of chunks removed."""
+
     def keep(self, names: Sequence[tuple[str, str]], until: datetime | None, pinned: bool) -> None:
         """Set when documents, given by collection and uri, expire (None: never), and whether they are pinned."""
 

@@ -193,8 +193,7 @@ class Store:
         found = self.find(target, collection=collection, expired=True)
         self._journal.settle()  # or a query that is part of the text would be written when the text is gone
         with self._index.bulk():
-            for document in found:
-                self._index.forget(document.collection, document.uri)
+            self._index.forget_all((document.collection, document.uri) for document in found)
         return Forgotten(tuple(found), self._index.traces(min(document.created_at for document in found)))
 
     # --- getting out --------------------------------------------------------------------------------------------------

@@ -8,6 +8,7 @@ from __future__ import annotations
 import shutil
 import time
 from collections.abc import Callable, Iterator
+from functools import partial
 
 import apsw
 
@@ -23,7 +24,7 @@ def compact(database: Database) -> Compacted:
     """See `Index.compact`."""
     with database.read() as connection:
         before = _bytes(connection)
-    expired = _repeat(database, _erase_expired)
+    expired = _repeat(database, partial(_erase_expired, journal.Mentions()))
     _repeat(database, encoders.sweep)
     _merge_keywords(database)
     remarks = tuple(_rewrite(database))
@@ -43,11 +44,11 @@ def _repeat(database: Database, step: Callable[[apsw.Connection], int]) -> int:
         done += some
 
 
-def _erase_expired(connection: apsw.Connection) -> int:
+def _erase_expired(mentions: journal.Mentions, connection: apsw.Connection) -> int:
     until = time.monotonic() + config.WRITE_HOLD_S
     erased = 0
     for collection, uri in expiry.expired(connection, now(), config.EXPIRED_AT_ONCE):
-        journal.erase_mentions(connection, collection, uri)
+        mentions.erase(connection, collection, uri)
         documents.forget(connection, collection, uri)
         erased += 1
         if time.monotonic() >= until:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import time
+from collections import deque
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import replace
@@ -279,9 +280,20 @@ class SqliteIndex:
 
     def forget(self, collection: str, uri: str) -> int:
         """See `Index.forget`."""
-        with self._database.write() as connection:
-            journal.erase_mentions(connection, collection, uri)
-            return documents.forget(connection, collection, uri)
+        return self.forget_all([(collection, uri)])
+
+    def forget_all(self, names: Iterable[tuple[str, str]]) -> int:
+        """See `Index.forget_all`."""
+        mentions, removed = journal.Mentions(), 0
+        left = deque(names)
+        while left:
+            with self._database.write() as connection:
+                until = time.monotonic() + config.WRITE_HOLD_S
+                while left and time.monotonic() < until:
+                    name = left.popleft()
+                    mentions.erase(connection, *name)
+                    removed += documents.forget(connection, *name)
+        return removed
 
     def traces(self, since: datetime) -> tuple[str, ...]:
         """See `Index.traces`."""

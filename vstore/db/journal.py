@@ -108,32 +108,39 @@ def _vector(connection: apsw.Connection, asked: Asked) -> tuple[int | None, byte
 # --- erasing ----------------------------------------------------------------------------------------------------------
 
 
-def erase_mentions(connection: apsw.Connection, collection: str, uri: str) -> None:
-    """Erase the queries that are part of a document's text, also judged ones; the caller holds the write transaction.
+class Mentions:
+    """Erases the queries that are part of documents' texts, also judged ones; each is taken apart once, for all.
 
     The same words in the same order; case, accents and what stands between the words do not matter.
     """
-    columns = (f"SELECT {column} FROM {table}" for table, column in TEXTS.items())
-    asked = [text for (text,) in run(connection, " UNION ".join(columns))]
-    if not asked:
-        return
-    sql = f"SELECT d.id FROM documents AS d WHERE {documents.ONE_DOCUMENT}"
-    for (document_id,) in run(connection, sql, (uri, collection)):
-        for text in _mentioned(connection, asked, documents.text(connection, document_id) or ""):
-            for table, column in TEXTS.items():
-                run(connection, f"DELETE FROM {table} WHERE {column} = ?", (text,))
 
+    def __init__(self) -> None:
+        self._phrases: dict[str, tuple[str, frozenset[str]]] = {}  # by query: as `exact` writes it, and its words
 
-def _mentioned(connection: apsw.Connection, queries: Sequence[str], text: str) -> Iterator[str]:
-    """Those of the queries that the text has word for word. Few have all their words in it: the others cost nothing."""
-    by_word = exact_tokenizer(connection)
-    written = exact(by_word, text)
-    known = set(written.split())
-    for query in queries:
-        phrase = exact(by_word, query)
-        words = phrase.split()
-        if words and known.issuperset(words) and phrase in written:
-            yield query
+    def erase(self, connection: apsw.Connection, collection: str, uri: str) -> None:
+        """Those of one document, as long as it is there; the caller holds the write transaction."""
+        columns = (f"SELECT {column} FROM {table}" for table, column in TEXTS.items())
+        asked = [text for (text,) in run(connection, " UNION ".join(columns))]
+        if not asked:
+            return
+        sql = f"SELECT d.id FROM documents AS d WHERE {documents.ONE_DOCUMENT}"
+        for (document_id,) in run(connection, sql, (uri, collection)):
+            for text in self._mentioned(connection, asked, documents.text(connection, document_id) or ""):
+                for table, column in TEXTS.items():
+                    run(connection, f"DELETE FROM {table} WHERE {column} = ?", (text,))
+
+    def _mentioned(self, connection: apsw.Connection, queries: Sequence[str], text: str) -> Iterator[str]:
+        """Those that the text has word for word. Few have all their words in it: the others cost next to nothing."""
+        by_word = exact_tokenizer(connection)
+        written = exact(by_word, text)
+        known = set(written.split())
+        for query in queries:
+            if query not in self._phrases:
+                phrase = exact(by_word, query)
+                self._phrases[query] = phrase, frozenset(phrase.split())
+            phrase, words = self._phrases[query]
+            if words and words <= known and phrase in written:
+                yield query
 
 
 def erase(connection: apsw.Connection) -> None:
