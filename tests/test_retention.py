@@ -126,6 +126,28 @@ def test_keeping_brings_back_what_has_expired_until_the_store_is_compacted(store
     assert store.stats().documents == 1
 
 
+def test_keeping_what_somebody_else_erases_meanwhile_is_no_success(
+    store: Store, path: Path, later: Later, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    store.remember("red kite", uri="/notes/a", expires="1d")
+    store.remember("red barn", uri="/notes/b")
+    later(2 * DAY)
+    find = store.find
+
+    def found_just_before(*arguments: Any, **options: Any) -> Any:
+        documents = find(*arguments, **options)
+        with Store(path, TOY) as other:
+            other.compact()
+        return documents
+
+    monkeypatch.setattr(store, "find", found_just_before)
+    assert [document.uri for document in store.keep("/notes")] == ["/notes/b"]
+    store.remember("red kite", uri="/notes/a", expires="3d")
+    later(2 * DAY)
+    with pytest.raises(NotFoundError, match="erased because it had expired"):
+        store.keep("/notes/a")
+
+
 def test_remembering_what_has_expired_brings_it_back(store: Store, later: Later) -> None:
     store.remember("red kite", uri="a")
     store.keep("a", expires="1d")  # the text and all that was said of it stay the same

@@ -290,8 +290,11 @@ class Index(Protocol):
     def forget_all(self, names: Iterable[tuple[str, str]]) -> int:
         """`forget` documents, given by collection and uri, some in each transaction; the number of chunks removed."""
 
-    def keep(self, names: Sequence[tuple[str, str]], until: datetime | None, pinned: bool) -> None:
-        """Set when documents, given by collection and uri, expire (None: never), and whether they are pinned."""
+    def keep(self, names: Sequence[tuple[str, str]], until: datetime | None, pinned: bool) -> list[bool]:
+        """Set when documents, given by collection and uri, expire (None: never), and whether they are pinned.
+
+        For each whether it was there: another process may have erased it.
+        """
 
     def traces(self, since: datetime) -> tuple[str, ...]:
         """Where something may still be of a document that was here since then and was erased, in sentences.

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
+from itertools import compress
 from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Any
@@ -177,8 +178,10 @@ class Store:
         """
         until, pinned = arguments.expiry(expires), arguments.pin(pinned)
         found = self.find(target, collection=collection, expired=True)
-        self._index.keep([(document.collection, document.uri) for document in found], until, pinned)
-        return [replace(document, expires_at=until, pinned=pinned) for document in found]
+        there = self._index.keep([(document.collection, document.uri) for document in found], until, pinned)
+        if not any(there):
+            raise NotFoundError(f"{target} was forgotten by somebody else just now, or erased because it had expired")
+        return [replace(document, expires_at=until, pinned=pinned) for document in compress(found, there)]
 
     def compact(self) -> Compacted:
         """Erase what has expired, with all that `forget` erases, and give space back. See `Index.compact`."""

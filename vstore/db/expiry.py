@@ -43,10 +43,11 @@ def expired(connection: apsw.Connection, moment: int, limit: int) -> list[tuple[
     return run(connection, sql, (moment, limit))
 
 
-def keep(connection: apsw.Connection, collection: str, uri: str, until: int | None, pinned: bool) -> None:
-    """See `Index.keep`; the caller holds the write transaction."""
+def keep(connection: apsw.Connection, collection: str, uri: str, until: int | None, pinned: bool) -> bool:
+    """See `Index.keep`; False when there is no such document. The caller holds the write transaction."""
     sql = (
         "UPDATE documents SET expires_at = ?, pinned = ? "
         "WHERE uri = ? AND collection_id = (SELECT id FROM collections WHERE name = ?)"
     )
     run(connection, sql, (until, pinned, uri, collection))
+    return connection.changes() > 0

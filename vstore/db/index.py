@@ -271,12 +271,11 @@ class SqliteIndex:
         with self._database.read() as connection:
             return runs.queries(connection, run_id)
 
-    def keep(self, names: Sequence[tuple[str, str]], until: datetime | None, pinned: bool) -> None:
+    def keep(self, names: Sequence[tuple[str, str]], until: datetime | None, pinned: bool) -> list[bool]:
         """See `Index.keep`."""
         moment = None if until is None else from_datetime(until)
         with self._database.write() as connection:
-            for collection, uri in names:
-                expiry.keep(connection, collection, uri, moment, pinned)
+            return [expiry.keep(connection, collection, uri, moment, pinned) for collection, uri in names]
 
     def forget(self, collection: str, uri: str) -> int:
         """See `Index.forget`."""
