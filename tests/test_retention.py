@@ -278,7 +278,16 @@ def test_what_another_process_is_writing_is_waited_for_and_then_left(
 # --- forgetting -------------------------------------------------------------------------------------------------------
 
 SECRET = "Zanzibar's xylophone7719 opens the vault of Ueberlingen."
-PARTS = ("zanzibar", "xylophone7719", "xylophon", "ueberlingen", "secretnote", "kestreltag", "plovermeta")
+PARTS = (
+    "zanzibar",
+    "pelargonium",
+    "xylophone7719",
+    "xylophon",
+    "ueberlingen",
+    "secretnote",
+    "kestreltag",
+    "plovermeta",
+)
 
 
 def fill(store: Store) -> None:
@@ -287,12 +296,13 @@ def fill(store: Store) -> None:
     store.remember(
         f"{SECRET} {'Red kites. ' * 300}",
         uri="secretnote",
-        title="Zanzibar",
+        title="The pelargonium case",
         tags=["kestreltag"],
         metadata={"plovermeta": "xylophone7719"},
     )
     for _ in range(2):
         store.search("xylophone7719 opens the vault")
+        store.search("Pelargonium case")
         store.search("red kites")
     store.feedback("Zanzibar's XYLOPHONE7719", "secretnote")
     store.flush()

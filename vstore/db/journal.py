@@ -109,7 +109,7 @@ def _vector(connection: apsw.Connection, asked: Asked) -> tuple[int | None, byte
 
 
 class Mentions:
-    """Erases the queries that are part of documents' texts, also judged ones; each is taken apart once, for all.
+    """Erases the queries that are part of a document's title or text, also judged ones; takes each apart only once.
 
     The same words in the same order; case, accents and what stands between the words do not matter.
     """
@@ -123,9 +123,10 @@ class Mentions:
         asked = [text for (text,) in run(connection, " UNION ".join(columns))]
         if not asked:
             return
-        sql = f"SELECT d.id FROM documents AS d WHERE {documents.ONE_DOCUMENT}"
-        for (document_id,) in run(connection, sql, (uri, collection)):
-            for text in self._mentioned(connection, asked, documents.text(connection, document_id) or ""):
+        sql = f"SELECT d.id, d.title FROM documents AS d WHERE {documents.ONE_DOCUMENT}"
+        for document_id, title in run(connection, sql, (uri, collection)):
+            written = f"{title}\n{documents.text(connection, document_id) or ''}"
+            for text in self._mentioned(connection, asked, written):
                 for table, column in TEXTS.items():
                     run(connection, f"DELETE FROM {table} WHERE {column} = ?", (text,))
 
