@@ -420,6 +420,14 @@ def test_copies_beside_a_store_are_named_whatever_its_name_is(tmp_path: Path) ->
     assert copy.name in copies
 
 
+def test_of_many_documents_each_transaction_forgets_one_at_least(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+    for number in range(3):
+        store.remember(f"red kite {number}", uri=f"/birds/{number}")
+    monkeypatch.setattr("vstore.config.WRITE_HOLD_S", 0.0)
+    assert len(store.forget("/birds")) == 3
+    assert store.stats().documents == 0
+
+
 def test_forgetting_says_where_something_may_be_left(store: Store, path: Path, tmp_path: Path) -> None:
     store.remember("red kite", uri="a")
     model = store.index.save_adapter(Adapter(np.eye(64, dtype=np.float32), 0.1, 0.1), {}, {})

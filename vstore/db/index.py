@@ -288,10 +288,12 @@ class SqliteIndex:
         while left:
             with self._database.write() as connection:
                 until = time.monotonic() + config.WRITE_HOLD_S
-                while left and time.monotonic() < until:
+                while left:
                     name = left.popleft()
                     mentions.erase(connection, *name)
                     removed += documents.forget(connection, *name)
+                    if time.monotonic() >= until:
+                        break
         return removed
 
     def traces(self, since: datetime) -> tuple[str, ...]:
