@@ -82,7 +82,8 @@ def test_slow_queries_are_listed_with_the_stages_that_took_the_time(home: Path) 
     *_, newest, stages, oldest, _ = run("stats", "--search").stdout.splitlines()
     assert newest.endswith(" ms  second tea")
     assert oldest.endswith(" ms  first \ufffd[31mtea")
-    assert stages.startswith("    embed 3")
+    stage, milliseconds, *_ = stages.split()
+    assert stage == "embed" and float(milliseconds.rstrip(",")) >= 30.0  # however busy the machine is
 
 
 def test_json_has_the_same_data() -> None:
