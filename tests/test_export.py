@@ -621,3 +621,21 @@ def _put(store: Store, uri: str, one: dict[str, Any]) -> None:
         verdict = replace(Verdict.of(text, target, grade=grade / 10, collection=one["collection"]), given_at=moment)
         (outcome,) = store.judge([verdict])
         assert not isinstance(outcome, VstoreError)
+
+
+def test_what_has_no_first_line_is_not_read_to_its_end(tmp_path: Path) -> None:
+    class Endless(io.RawIOBase):
+        """As /dev/zero: one line without an end."""
+
+        def __init__(self) -> None:
+            self.taken = 0
+
+        def readline(self, size: int | None = -1, /) -> bytes:
+            assert size is not None and size >= 0
+            self.taken += size
+            return bytes(size)
+
+    endless = Endless()
+    with Store(tmp_path / "m.db", ToyEmbedder(16)) as store, pytest.raises(InputError, match="export"):
+        import_from(store, endless)  # type: ignore[arg-type]
+    assert endless.taken == config.MAX_EXPORT_HEADER

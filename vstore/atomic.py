@@ -17,9 +17,9 @@ from pathlib import Path
 
 from vstore import config, processes
 from vstore.errors import InputError, StoreError, StoreFullError
+from vstore.paths import BESIDE
 
 _PREFIX, _SUFFIX = ".vstore-", ".partial"
-_BESIDE = ("-wal", "-shm", "-journal")  # what SQLite adds to the name of a database for its own files
 _FULL = {errno.ENOSPC, getattr(errno, "EDQUOT", errno.ENOSPC), errno.EFBIG}
 
 
@@ -44,7 +44,7 @@ def check_free(target: Path, *, overwrite: bool) -> None:
     """
     if target.is_dir():
         raise InputError(f"{target} is a folder; give the path of a file")
-    if target.name.endswith(_BESIDE):
+    if target.name.endswith(BESIDE):
         raise InputError(f"{target} has a name that SQLite gives to a log; choose another one")
     if not overwrite and os.path.lexists(target):
         raise _exists(target)

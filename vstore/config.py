@@ -59,6 +59,7 @@ MAX_IDENTIFIER: Final = 128  # characters; longer "words" are data and are not c
 # --- moving -----------------------------------------------------------------------------------------------------------
 
 EXPORT_VERSION: Final = 1  # of the format of exports; raise it when a vstore that knows this one would misread the next
+MAX_EXPORT_HEADER: Final = 2**16  # bytes of its first line, of which it has some 500: what is longer is no export
 MAX_EXPORT_LINE: Final = 512 * 2**20  # bytes; the longest document we accept has about 300 MB with its vectors
 MAX_METADATA_DEPTH: Final = 500  # nested levels; half of what SQLite's JSON and Python's stack take
 

@@ -10,6 +10,8 @@ from urllib.parse import quote
 
 from vstore.errors import InputError
 
+BESIDE = ("-wal", "-shm", "-journal")  # what SQLite adds to the name of a database for its own files
+
 
 def expanded(path: str | Path) -> Path:
     """The path of a file or folder with `~` replaced, absolute and without links.

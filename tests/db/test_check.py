@@ -317,3 +317,10 @@ def test_no_sequence_of_operations_makes_a_check_fail(path: Path, seed: int) -> 
             if step % 20 == 19:
                 assert check_file(path, deep=True).failed == ()
     assert check_file(path, deep=True).failed == ()
+
+
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="there are no pipes with names")
+def test_a_pipe_is_not_waited_for(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "pipe")
+    report = check_file(tmp_path / "pipe")
+    assert "it is no file" in report["header"].found

@@ -213,3 +213,13 @@ def open_the_way_to(path: Path) -> None:
     for folder in path.parents:
         if folder.stat().st_uid == os.getuid() and folder != Path("/"):
             folder.chmod(stat.S_IMODE(folder.stat().st_mode) | 0o055)
+
+
+@pytest.mark.parametrize("suffix", ["-wal", "-shm", "-journal"])
+def test_no_store_has_the_name_of_a_log_of_another(path: Path, suffix: str) -> None:
+    """SQLite would take it for that log, and throw away what is in either of the two."""
+    make_store(path)
+    log = path.with_name(path.name + suffix)
+    with pytest.raises(NotAStoreError, match="has the name of a log of SQLite's"):
+        SqliteIndex(log)
+    assert not log.exists()

@@ -553,3 +553,11 @@ def test_a_store_that_somebody_uses_can_be_the_source(index: SqliteIndex, path: 
         put(other, "later", "text")
         assert len(rows(other.path, URIS)) == 2
     assert rows(path, URIS) == [("in use",)]
+
+
+def test_a_folder_is_no_backup_and_a_log_no_store(source: Path, tmp_path: Path) -> None:
+    with pytest.raises(InputError, match="is no file; give the path of one that vstore backup made"):
+        restore(tmp_path, tmp_path / "memory.db")
+    with pytest.raises(InputError, match="has the name of a log of SQLite's"):
+        restore(source, tmp_path / "memory.db-wal")
+    assert not (tmp_path / "memory.db-wal").exists()

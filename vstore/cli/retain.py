@@ -73,5 +73,5 @@ def compact(context: Context, as_json: bool) -> None:
             f"{report.expired:,} expired documents erased; "
             f"{report.bytes_before / 1e6:.1f} MB before, {report.bytes_after / 1e6:.1f} MB now"
         )
-    for remark in report.remarks:
+    for remark in () if context.quiet else report.remarks:
         click.secho(f"note: {printable(remark)}", fg="yellow", err=True)

@@ -41,8 +41,8 @@ def check_file(path: Path, *, deep: bool = False) -> CheckReport:
     check_driver()
     path = expanded(path)
     try:
-        if stat.S_ISDIR(path.stat().st_mode):
-            raise IsADirectoryError("it is a folder")
+        if not stat.S_ISREG(path.stat().st_mode):  # a pipe would be waited for
+            raise OSError("it is no file")
         with reading(path) as (connection, alone):
             return _report(Scan(connection, path, deep, alone))
     except FileNotFoundError as error:

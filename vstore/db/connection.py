@@ -29,7 +29,7 @@ from vstore.errors import (
     StoreError,
     StoreFullError,
 )
-from vstore.paths import expanded
+from vstore.paths import BESIDE, expanded
 
 
 def connect(path: Path, *, read_only: bool = False) -> apsw.Connection:
@@ -162,6 +162,8 @@ class Database:
         """Create an empty file only its owner may read, unless one is there."""
         if self.path.is_dir():
             raise NotAStoreError(f"{self.path} is a folder; give the path of a file with --db")
+        if self.path.name.endswith(BESIDE):
+            raise NotAStoreError(f"{self.path} has the name of a log of SQLite's; give the path of a store with --db")
         with _creating:
             if self._is_there():
                 return

@@ -22,7 +22,7 @@ from vstore.db.failures import translated
 from vstore.db.migrate import latest, migrate, use_write_ahead_log
 from vstore.db.sound import reading, require_sound
 from vstore.errors import InputError, NotFoundError, StoreDamagedError, StoreError
-from vstore.paths import expanded
+from vstore.paths import BESIDE, expanded
 
 _NUMBERED = ("documents", "chunks")  # tables whose ids are never used twice
 
@@ -76,6 +76,10 @@ def restore(source: str | Path, path: str | Path) -> RestoreReport:
 def _check_places(source: Path, path: Path) -> None:
     if not source.exists():
         raise NotFoundError(f"there is no backup at {source}; give the path of a file that vstore backup made")
+    if not source.is_file():
+        raise InputError(f"{source} is no file; give the path of one that vstore backup made")
+    if path.name.endswith(BESIDE):
+        raise InputError(f"{path} has the name of a log of SQLite's; give the path of a store with --db")
     if path.is_dir():
         raise InputError(f"{path} is a folder; give the path of a file with --db")
     if path.exists() and path.samefile(source):

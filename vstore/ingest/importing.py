@@ -101,7 +101,7 @@ class _File:
     def read_header(self) -> None:
         """Read the first line. Raises InputError when it is not that of an export, or of a later version."""
         try:
-            self.number, header = 1, lines.decoded(self._next_line() or b"")
+            self.number, header = 1, lines.decoded(self.stream.readline(config.MAX_EXPORT_HEADER))
         except Unreadable:
             header = {}
         lines.check_header(header)
