@@ -134,6 +134,20 @@ def test_keyword_search_loads_no_model_runtime(tmp_path: Path) -> None:
     assert run.stdout.strip() == "[]"
 
 
+def test_a_search_loads_nothing_of_checks_and_backups(tmp_path: Path) -> None:
+    """They would be a tenth of its start."""
+    code = (
+        "import sys\n"
+        "import vstore\n"
+        f"with vstore.Store({str(tmp_path / 'm.db')!r}) as store:\n"
+        "    store.search('anything', mode='lexical')\n"
+        "rare = ('backup', 'restore', 'check', 'sound', 'compact', 'repair')\n"
+        "print([name for name in rare if f'vstore.db.{name}' in sys.modules])\n"
+    )
+    run = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert run.stdout.strip() == "[]"
+
+
 def test_public_names_are_what_import_vstore_shows() -> None:
     assert vstore.__all__ == sorted(vstore.__all__)
     for name in vstore.__all__:

@@ -29,9 +29,7 @@ from vstore.db import (
     traces,
 )
 from vstore.db.analysis import tokenizer
-from vstore.db.backup import BackupReport, backup
 from vstore.db.clock import from_datetime, now, to_datetime
-from vstore.db.compact import compact
 from vstore.db.connection import Database
 from vstore.db.migrate import latest, migrate
 from vstore.db.snapshot import Resident, SqliteSnapshot
@@ -50,11 +48,15 @@ from vstore.types import (
 
 if TYPE_CHECKING:
     from vstore.adapter import Adapter
+    from vstore.db.backup import BackupReport
     from vstore.types import FloatArray
 
 
 class SqliteIndex:
-    """`Index` over one SQLite file. Safe to share between threads; not across fork()."""
+    """`Index` over one SQLite file. Safe to share between threads; not across fork().
+
+    What backs up and compacts is imported where it is asked for: it would be a tenth of the start of every search.
+    """
 
     def __init__(self, path: Path, *, create: bool = True, read_only: bool = False) -> None:
         """Open the file, or make it. Raises StoreError or NotFoundError, and then leaves the file as it was."""
@@ -306,6 +308,8 @@ class SqliteIndex:
 
     def compact(self) -> Compacted:
         """See `Index.compact`."""
+        from vstore.db.compact import compact
+
         with self._database.read() as connection:
             since = expiry.oldest(connection, now())
         with self._database.bulk():
@@ -335,6 +339,8 @@ class SqliteIndex:
 
     def backup(self, target: str | Path, *, overwrite: bool = False) -> BackupReport:
         """See `db.backup.backup`."""
+        from vstore.db.backup import backup
+
         return backup(self._database, target, overwrite=overwrite)
 
     def close(self) -> None:
