@@ -17,7 +17,7 @@ from pathlib import Path
 
 from vstore import config, processes
 from vstore.errors import InputError, StoreError, StoreFullError
-from vstore.paths import BESIDE
+from vstore.paths import BESIDE, files_of
 
 _PREFIX, _SUFFIX = ".vstore-", ".partial"
 _FULL = {errno.ENOSPC, getattr(errno, "EDQUOT", errno.ENOSPC), errno.EFBIG}
@@ -126,10 +126,17 @@ def _sweep(folder: Path) -> None:
                 _remove(path)
 
 
+def make_parents(path: Path) -> None:
+    """Make the folders above a path that are missing, for their owner only."""
+    # Not mkdir(parents=True), which gives the mode to the innermost folder only.
+    for folder in reversed([path.parent, *path.parent.parents]):
+        folder.mkdir(mode=0o700, exist_ok=True)
+
+
 def _remove(path: Path) -> None:
     """Remove a file with what SQLite may have put beside it."""
-    for beside in ("-journal", "-wal", "-shm", ""):
-        path.with_name(path.name + beside).unlink(missing_ok=True)
+    for file in files_of(path):
+        file.unlink(missing_ok=True)
 
 
 @contextmanager

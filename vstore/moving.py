@@ -11,7 +11,7 @@ from vstore import atomic
 from vstore.errors import InputError
 from vstore.ingest.exporting import ExportReport, exported
 from vstore.ingest.importing import ImportReport, import_lines
-from vstore.paths import expanded
+from vstore.paths import belongs_to, expanded
 
 if TYPE_CHECKING:
     from vstore.ingest.report import Progress
@@ -77,7 +77,6 @@ def import_from(
 def _elsewhere(store: Store, place: str | Path) -> Path:
     """A path that is none of the store's own files: to open one would drop the locks that SQLite has on it."""
     path = expanded(place)
-    own = [store.path.with_name(store.path.name + suffix) for suffix in ("", "-wal", "-shm")]
-    if path in own or (path.exists() and any(file.exists() and file.samefile(path) for file in own)):
+    if belongs_to(path, store.path):
         raise InputError(f"{path} is the store itself; give the path of an export")
     return path

@@ -13,6 +13,22 @@ from vstore.errors import InputError
 BESIDE = ("-wal", "-shm", "-journal")  # what SQLite adds to the name of a database for its own files
 
 
+def log_of(store: Path) -> Path:
+    """Where the write-ahead log of a database is, when it has one."""
+    return store.with_name(store.name + "-wal")
+
+
+def files_of(store: Path) -> tuple[Path, ...]:
+    """A database and all the files that SQLite may have beside it, the database last."""
+    return (*(store.with_name(store.name + suffix) for suffix in BESIDE), store)
+
+
+def belongs_to(path: Path, store: Path) -> bool:
+    """Whether a resolved path is one of a database's files, by this name or another (a hard link)."""
+    own = files_of(store)
+    return path in own or (path.exists() and any(file.exists() and file.samefile(path) for file in own))
+
+
 def expanded(path: str | Path) -> Path:
     """The path of a file or folder with `~` replaced, absolute and without links.
 

@@ -130,8 +130,7 @@ class Store:
 
         many = [targets] if isinstance(targets, (str, Path)) else list(targets)
         labels = Labels(arguments.collection_name(collection), arguments.tag_names(tags), arguments.metadata(metadata))
-        own_files = frozenset(self.path.with_name(self.path.name + suffix) for suffix in ("", "-wal", "-shm"))
-        return add_files(self._index, self._serving.model, many, labels, progress or (lambda _: None), own_files)
+        return add_files(self._index, self._serving.model, many, labels, progress or (lambda _: None), self.path)
 
     def remember(
         self,

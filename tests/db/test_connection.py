@@ -183,14 +183,14 @@ def test_a_closed_database_says_so_and_closing_twice_does_no_harm(opened: Databa
 def test_a_connection_opened_while_the_database_is_closed_does_not_stay_open(
     opened: Database, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    original, made = connection_module.check_file, []
+    original, made = connection_module.require_ours, []
 
     def close_meanwhile(connection: apsw.Connection, path: Path, latest: int) -> None:
         original(connection, path, latest)
         made.append(connection)
         opened.close()
 
-    monkeypatch.setattr(connection_module, "check_file", close_meanwhile)
+    monkeypatch.setattr(connection_module, "require_ours", close_meanwhile)
     refused: list[StoreError] = []
 
     def work() -> None:

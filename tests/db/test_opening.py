@@ -14,7 +14,7 @@ from db.material import database, put, rows
 from db.processes import python
 
 from vstore import config
-from vstore.db.connection import check_file, connect
+from vstore.db.connection import connect, require_ours
 from vstore.db.index import SqliteIndex
 from vstore.db.migrate import latest
 from vstore.errors import NewerStoreError, NotAStoreError, StoreBusyError, StoreDamagedError, StoreError
@@ -137,7 +137,7 @@ def test_a_file_that_becomes_a_store_while_it_is_looked_at_is_not_taken_for_anot
 
     connection = connect(path)
     connection.exec_trace = meanwhile
-    check_file(connection, path, latest())
+    require_ours(connection, path, latest())
     connection.close()
     SqliteIndex(path).close()
 

@@ -11,11 +11,13 @@ from contextlib import closing
 from pathlib import Path
 from typing import Any
 
+import apsw
 import pytest
 from db.material import ADD, NAMES, add, names, rows
 from db.processes import python, start
 
 from vstore import config
+from vstore.db import connection as connection_module
 from vstore.db.connection import Database, run
 from vstore.db.migrate import latest
 from vstore.errors import InputError, StoreBusyError, StoreError
@@ -191,6 +193,28 @@ def test_bulk_goes_back_to_full_safety_after_an_exception(opened: Database) -> N
         raise KeyboardInterrupt
     assert synchronous(opened) == 2
     assert names(opened) == ["a"]
+
+
+@pytest.mark.parametrize("way", ["write_in_passing", "bulk"])
+def test_a_connection_that_cannot_go_back_to_full_safety_is_not_used_again(
+    opened: Database, monkeypatch: pytest.MonkeyPatch, way: str
+) -> None:
+    """What it acknowledged later would not be on the disk."""
+    refused = []
+
+    def fail_once(connection: apsw.Connection, sql: str, *values: Any) -> Any:
+        if sql == "PRAGMA synchronous = 2" and not refused:
+            refused.append(connection)
+            raise apsw.IOError("reading the schema failed")
+        return run(connection, sql, *values)
+
+    monkeypatch.setattr(connection_module, "run", fail_once)
+    with pytest.raises(StoreError, match="reading the schema failed"), getattr(opened, way)():
+        pass
+    assert opened.connection() is not refused[0]
+    assert synchronous(opened) == 2
+    add(opened, "after")
+    assert names(opened) == ["after"]
 
 
 def test_after_bulk_everything_is_on_the_disk_even_with_a_reader_in_the_way(path: Path) -> None:

@@ -243,7 +243,7 @@ class Machine(RuleBasedStateMachine):
             self._put(self.stores[handle], place, new)
             acknowledged = True
         except VstoreError:
-            pass
+            pass  # then either may be true, and what the other process reads decides
         self.crash(handle)
         if acknowledged or self._text(1 - handle, uri(place)) == new.text:
             self.kept[uri(place)] = new
@@ -256,7 +256,7 @@ class Machine(RuleBasedStateMachine):
             self.stores[handle].forget(uri(place))
             acknowledged = True
         except VstoreError:
-            pass
+            pass  # then either may be true, and what the other process reads decides
         self.crash(handle)
         if acknowledged or self._text(1 - handle, uri(place)) is None:
             self._drop(uri(place))

@@ -18,7 +18,7 @@ from vstore.db.check_scan import Fault, Invariant, Scan, Tally, reading
 from vstore.db.connection import check_driver
 from vstore.db.migrate import latest
 from vstore.errors import NotFoundError, VstoreError
-from vstore.paths import expanded
+from vstore.paths import expanded, log_of
 
 INVARIANTS: tuple[Invariant, ...] = (
     *check_schema.INVARIANTS,
@@ -56,7 +56,7 @@ def _unreadable(path: Path, error: Exception) -> tuple[Check, ...]:
     header, *others = INVARIANTS
     advice = header.advice
     if isinstance(error, (apsw.CantOpenError, apsw.ReadOnlyError)):
-        log = path.with_name(path.name + "-wal")
+        log = log_of(path)
         advice = f"copy it, together with {log.name} if there is one, to a folder you may write to, and check the copy"
     failed = replace(_unchecked(header, f"SQLite cannot read it: {error}"), status="failed", affected=1, advice=advice)
     return failed, *(_unchecked(invariant, "the file cannot be read") for invariant in others)

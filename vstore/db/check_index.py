@@ -125,12 +125,6 @@ def _summed(blobs: list[bytes]) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     return summed(counts), summed(wrong) == 0, summed(counts == 255) > 0
 
 
-CONTENT = (
-    "SELECT c.id, CAST(d.title AS BLOB), CAST(c.heading AS BLOB), CAST(c.text AS BLOB), CAST(c.extra AS BLOB) "
-    "FROM chunks AS c JOIN documents AS d ON d.id = c.document_id"
-)
-
-
 @dataclass(frozen=True, slots=True)
 class Words:
     """A chunk with what its words give, and what the file has of that."""

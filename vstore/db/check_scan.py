@@ -16,6 +16,7 @@ import apsw
 from vstore import config
 from vstore.db.analysis import tokenizer
 from vstore.db.connection import run
+from vstore.paths import log_of
 
 _SPACE_TABLE = re.compile(r"(vectors|codes)_g([1-9][0-9]*)")
 
@@ -169,7 +170,7 @@ def reading(path: Path) -> Iterator[tuple[apsw.Connection, bool]]:
 
     It needs no extension and leaves no files behind that were not there. Raises apsw.Error for what cannot be read.
     """
-    log = path.with_name(path.name + "-wal")
+    log = log_of(path)
     had_log = log.exists()
     connection, alone = _open(path, had_log)
     try:

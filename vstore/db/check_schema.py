@@ -14,6 +14,7 @@ from vstore import config, place
 from vstore.db.check_scan import Fault, Invariant, Scan, Tallies, Tally
 from vstore.db.connection import run
 from vstore.db.migrate import latest, scripts
+from vstore.paths import files_of, log_of
 
 _OBJECTS = "SELECT type, name, sql FROM sqlite_schema WHERE name NOT LIKE 'sqlite_%'"
 _OURS = re.compile(r"(vectors|codes)_g[1-9][0-9]*")
@@ -167,15 +168,14 @@ def is_following(table: str) -> bool:
 def _permissions(scan: Scan) -> Iterator[Fault]:
     if os.name != "posix":
         return
-    for suffix in ("", "-wal", "-shm"):
-        path = scan.path.with_name(scan.path.name + suffix)
+    for path in reversed(files_of(scan.path)):
         if path.exists() and path.stat().st_mode & (stat.S_IRWXG | stat.S_IRWXO):
             yield Fault(f"others may use {path.name} (mode {path.stat().st_mode & 0o777:04o})")
             return  # SQLite gives the files beside it the same mode
 
 
 def _log(scan: Scan) -> Iterator[Fault]:
-    log = scan.path.with_name(scan.path.name + "-wal")
+    log = log_of(scan.path)
     if log.exists() and log.stat().st_size > config.CHECK_LOG_BYTES:
         yield Fault(f"the log {log.name} has grown to {log.stat().st_size / 1e6:,.0f} MB")
 

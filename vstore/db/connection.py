@@ -17,7 +17,7 @@ from typing import Any
 import apsw
 import sqlite_vec
 
-from vstore import config
+from vstore import atomic, config
 from vstore.db.failures import translated
 from vstore.errors import (
     DriverError,
@@ -29,7 +29,7 @@ from vstore.errors import (
     StoreError,
     StoreFullError,
 )
-from vstore.paths import BESIDE, expanded
+from vstore.paths import BESIDE, expanded, log_of
 
 
 def connect(path: Path, *, read_only: bool = False) -> apsw.Connection:
@@ -51,7 +51,7 @@ def connect(path: Path, *, read_only: bool = False) -> apsw.Connection:
 
 def _is_frozen(path: Path) -> bool:
     """Whether nobody can write to a file, so that it has no log, and none can be made, which reading would need."""
-    return not os.access(path.parent, os.W_OK) and not path.with_name(path.name + "-wal").exists()
+    return not os.access(path.parent, os.W_OK) and not log_of(path).exists()
 
 
 def _apply_profile(connection: apsw.Connection) -> None:
@@ -119,7 +119,7 @@ def check_driver() -> None:
         )
 
 
-def check_file(connection: apsw.Connection, path: Path, latest: int) -> None:
+def require_ours(connection: apsw.Connection, path: Path, latest: int) -> None:
     """Raise unless the file is new, or ours and not newer than schema `latest`. Reads only."""
     # In one transaction: between two of these, another process may turn a new file into a store.
     run(connection, "BEGIN")
@@ -172,9 +172,7 @@ class Database:
                     f"there is no store at {self.path}; make one with: vstore --db {self.path} add FILES"
                 )
             try:
-                # Not mkdir(parents=True), which gives the mode to the innermost folder only.
-                for folder in reversed([self.path.parent, *self.path.parent.parents]):
-                    folder.mkdir(mode=0o700, exist_ok=True)
+                atomic.make_parents(self.path)
                 os.close(os.open(self.path, os.O_CREAT | os.O_RDWR, 0o600))
             except OSError as error:
                 message = f"cannot create {self.path} ({error.strerror}); choose another path with --db"
@@ -182,7 +180,7 @@ class Database:
 
     def _is_there(self) -> bool:
         """Whether there is a file to open. Raises StoreError where a new store would take the place of an old one's."""
-        log = self.path.with_name(self.path.name + "-wal")
+        log = log_of(self.path)
         logged = log.exists() and log.stat().st_size > 0  # looked at first: who makes a store fills the file before it
         size = self.path.stat().st_size if self.path.exists() else 0
         if logged and not size:
@@ -208,7 +206,7 @@ class Database:
             with translated(self.path):
                 connection = connect(self.path, read_only=self.read_only)
                 try:
-                    check_file(connection, self.path, self._latest)
+                    require_ours(connection, self.path, self._latest)
                 except BaseException:
                     connection.close()
                     raise
@@ -277,15 +275,12 @@ class Database:
     def write_in_passing(self) -> Iterator[apsw.Connection]:
         """`write` for what may be lost: it hardly waits for other writers, and not for the disk."""
         connection = self._idle_connection()
-        with translated(self.path):
-            ((synchronous,),) = run(connection, "PRAGMA synchronous")  # less than FULL inside `bulk`
+        with translated(self.path), self._unsynchronised(connection):
             connection.set_busy_timeout(config.JOURNAL_BUSY_MS)
-            run(connection, "PRAGMA synchronous = NORMAL")
             try:
                 with self.write():
                     yield connection
             finally:
-                run(connection, f"PRAGMA synchronous = {synchronous}")
                 connection.set_busy_timeout(config.BUSY_TIMEOUT_MS)
 
     @contextmanager
@@ -293,16 +288,36 @@ class Database:
         """Commits inside wait for the disk only at the end: a power loss before may undo the last ones, whole."""
         connection = self._idle_connection()
         try:
-            run(connection, "PRAGMA synchronous = NORMAL")
-            yield
+            with self._unsynchronised(connection):
+                yield
         finally:
-            with translated(self.path):
-                run(connection, "PRAGMA synchronous = FULL")  # which reads the schema if it has changed
-            moved = self.checkpoint(connection)
+            moved = self.checkpoint(self.connection())
             if not moved:
                 # A commit that waits for the disk takes all earlier ones along, so one that changes nothing will do.
                 with self.write():
                     run(connection, f"PRAGMA user_version = {self._latest}")
+
+    @contextmanager
+    def _unsynchronised(self, connection: apsw.Connection) -> Iterator[None]:
+        """Let commits inside not wait for the disk."""
+        with translated(self.path):
+            ((before,),) = run(connection, "PRAGMA synchronous")  # FULL, unless this is inside another one
+        try:
+            run(connection, "PRAGMA synchronous = NORMAL")
+            yield
+        finally:
+            try:
+                with translated(self.path):
+                    run(connection, f"PRAGMA synchronous = {before}")  # which reads the schema if it has changed
+            except BaseException:
+                self._drop(connection)  # or its later commits would be acknowledged before they are safe
+                raise
+
+    def _drop(self, connection: apsw.Connection) -> None:
+        """Close this thread's connection; the next use opens another."""
+        with self._lock:
+            self._connections = {thread: one for thread, one in self._connections.items() if one is not connection}
+        connection.close()
 
     def rewrite(self) -> None:
         """Write the file anew without its free pages; the copy lies in a temporary file meanwhile, not in memory."""
@@ -316,7 +331,7 @@ class Database:
                 run(connection, "PRAGMA temp_store = MEMORY")
 
     def _keep_log_small(self, connection: apsw.Connection) -> None:
-        log = self.path.with_name(self.path.name + "-wal")
+        log = log_of(self.path)
         try:
             size = log.stat().st_size
         except FileNotFoundError:

@@ -22,7 +22,7 @@ from vstore.db.failures import translated
 from vstore.db.migrate import latest, migrate, use_write_ahead_log
 from vstore.db.sound import reading, require_sound
 from vstore.errors import InputError, NotFoundError, StoreDamagedError, StoreError
-from vstore.paths import BESIDE, expanded
+from vstore.paths import BESIDE, expanded, files_of
 
 _NUMBERED = ("documents", "chunks")  # tables whose ids are never used twice
 
@@ -60,7 +60,8 @@ def restore(source: str | Path, path: str | Path) -> RestoreReport:
     source, path = expanded(source), expanded(path)
     _check_places(source, path)
     require_sound(source, "nothing was changed; restore another backup", deep=True)
-    _make_folder(path)
+    with atomic.translated(path):
+        atomic.make_parents(path)
     pages = _page_size(path) if path.exists() else None
     with atomic.partial(path) as prepared, translated(path):
         _prepare(source, prepared, path, pages)
@@ -90,19 +91,13 @@ def _check_places(source: Path, path: Path) -> None:
 
 def _refuse_orphans(path: Path) -> None:
     """A log without its store would be taken for that of the restored one, and damage it."""
-    left = [log for suffix in ("-wal", "-shm", "-journal") if (log := path.with_name(path.name + suffix)).exists()]
+    left = [log for log in files_of(path) if log.exists()]
     if left:
         names = " and ".join(log.name for log in left)
         raise StoreError(
             f"{path} is gone, but {names} of it lie there and may hold its last writes; bring the file back, or, if "
             "they are of no use, move them away, and restore again"
         )
-
-
-def _make_folder(path: Path) -> None:
-    with atomic.translated(path):
-        for folder in reversed([path.parent, *path.parent.parents]):
-            folder.mkdir(mode=0o700, exist_ok=True)
 
 
 def _page_size(path: Path) -> int:

@@ -8,9 +8,9 @@ from pathlib import Path
 
 import apsw
 
-from vstore.db.check import check_file as put_to_test
+from vstore.db.check import check_file
 from vstore.db.check_scan import reading as _reading
-from vstore.db.connection import check_file, run
+from vstore.db.connection import require_ours, run
 from vstore.db.failures import translated
 from vstore.db.migrate import latest
 from vstore.errors import NotAStoreError, StoreDamagedError
@@ -37,10 +37,10 @@ def require_sound(path: Path, consequence: str, *, deep: bool = False) -> tuple[
     """
     try:
         with reading(path) as connection:
-            check_file(connection, path, latest())
+            require_ours(connection, path, latest())
     except StoreDamagedError as error:
         raise StoreDamagedError(f"{path} is damaged ({error.__cause__}); {consequence}") from error
-    report = put_to_test(path, deep=deep)
+    report = check_file(path, deep=deep)
     if not report.ok:
         wrong = "; ".join(f"{check.name}: {check.found}" for check in report.failed)
         raise StoreDamagedError(f"{path} is damaged ({wrong}); {consequence}")

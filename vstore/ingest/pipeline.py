@@ -22,7 +22,7 @@ from vstore.ingest.read import read_file, source_hash
 from vstore.ingest.report import AddReport, Progress
 from vstore.ingest.sandbox import Sandbox
 from vstore.ingest.walk import Skipped, find_files
-from vstore.paths import file_uri
+from vstore.paths import belongs_to, file_uri
 from vstore.storage import Index
 from vstore.types import Cut, Document, Embedder, Space, WriteOutcome
 
@@ -85,18 +85,18 @@ def add_files(
     targets: Iterable[str | Path],
     labels: Labels,
     progress: Callable[[Progress], None],
-    own_files: frozenset[Path] = frozenset(),
+    own: Path,
 ) -> AddReport:
     """Ingest files, folders and globs. `model` is called when the first new or changed document turns up.
 
-    `own_files` are the storage's, resolved: they are never opened, for that could drop SQLite's locks on them.
+    `own` is the storage's own file: it and those beside it are never opened, for that could drop SQLite's locks.
 
     A file that cannot be read or stored is skipped with its reason. Raises NotFoundError for a target that does not
     exist, and whatever `model` raises.
     """
     tally = Tally()
     sandbox = Sandbox()
-    documents = _read(index, _files(targets, own_files, tally), sandbox, labels, tally)
+    documents = _read(index, _files(targets, own, tally), sandbox, labels, tally)
     ingest(index, model, _cut(index, documents, model, tally), tally, progress, abandon=sandbox.close)
     return tally.report()
 
@@ -149,13 +149,13 @@ def add_document(index: Index, model: Callable[[], Model], document: Document) -
     return tally.report()
 
 
-def _files(targets: Iterable[str | Path], own_files: frozenset[Path], tally: Tally) -> list[Path]:
+def _files(targets: Iterable[str | Path], own: Path, tally: Tally) -> list[Path]:
     """Every file to read, so that the amount of work is known before it begins."""
     files = []
     for found in find_files(targets):
         if isinstance(found, Skipped):
             tally.skipped.append(found)
-        elif found.resolve() in own_files:
+        elif belongs_to(found.resolve(), own):
             tally.skipped.append(Skipped(found, "the store itself"))
         else:
             files.append(found)
