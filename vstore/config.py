@@ -12,7 +12,8 @@ SQLITE_FLOOR: Final = (3, 51, 3)  # first release without the WAL-reset bug that
 BUSY_TIMEOUT_MS: Final = 5_000  # milliseconds a writer queues behind others; six processes waited 1.2 s at worst
 RETRY_MS: Final = 5  # milliseconds until a step that SQLite does not wait for is tried again; it takes about 1
 WAL_SIZE_LIMIT: Final = 8 * 2**20  # bytes; a checkpoint at this size kept the log at 6 MB where the default let 527 MB
-CHECKPOINT_TIMEOUT_MS: Final = 250  # milliseconds; a longer wait for readers stalls the writer that checkpoints
+CHECKPOINT_TIMEOUT_MS: Final = 50  # milliseconds that a checkpoint waits for readers, and other writers for it
+CHECKPOINT_ATTEMPTS: Final = 5  # with time for other writers in between; who reads for longer is let be
 PAGE_CACHE_KIB: Final = 64 * 1024  # kibibytes a connection; holds the vectors of about 40,000 chunks
 COPY_OPCODES: Final = 1_000  # steps of SQLite's machine between two looks at Ctrl-C while a store is copied
 RESTORE_PAGES: Final = 1_000  # pages copied into a store between two looks at Ctrl-C: 4 MB
@@ -93,7 +94,8 @@ MAX_WORD_CHARS: Final = (
 MAX_WEIGHTS_BYTES: Final = 4 * 2**30  # bytes; the largest BERT has 1.4 GB in float32
 
 STEM_IDS: Final = 2**15  # stems whose ids are remembered, about 5 MB: nearly all that a text has, and half of its cost
-WRITE_HOLD_S: Final = 0.03  # seconds of one transaction of an ingest before it commits; a longer one writes no faster
+WRITE_HOLD_S: Final = 0.02  # seconds of one transaction of an ingest before it commits; a longer one writes no faster
+WRITTEN_AT_ONCE: Final = 64  # chunks of a document written in one transaction, .04 s; one with more is a draft first
 EMBED_AHEAD: Final = 2  # parts embedded before they are asked for: enough for writing to wait for nothing
 READ_AHEAD: Final = 64  # documents read and cut before the embedder asks for them; more only costs memory
 

@@ -38,6 +38,7 @@ TEXTS = {
     "notes/harbour": "The harbour master keeps the key of the crane.",
 }
 UPDATED = "Green tea is brewed at eighty degrees, said somebody else. " * 25
+LONG = "\n\n".join(f"Day {day}: " + f"the wind was {day} knots from the west. " * 20 for day in range(5))
 FILES = {
     "1-oak.txt": "Oak planks for the deck, " * 60,
     "2-pine.md": "# Pine\n\nResin seals the seams.\n\n# Tar\n\n" + "Tar keeps the water out. " * 50,
@@ -127,6 +128,13 @@ def with_folder(path: Path) -> None:
     folder.mkdir()
     for name, text in FILES.items():
         (folder / name).write_text(text)
+
+
+def with_long(path: Path) -> None:
+    """A document of several chunks among others."""
+    small(path)
+    with store(path) as made:
+        made.remember(LONG, uri="notes/log", title="Log")
 
 
 def with_adapters(path: Path) -> None:
@@ -341,6 +349,15 @@ def update(opened_store: Store) -> None:
     opened_store.remember(UPDATED, uri="notes/tea", title="Notes/Tea")
 
 
+def remember_long(opened_store: Store) -> None:
+    opened_store.remember(LONG, uri="notes/log", title="Log")
+
+
+def update_long(opened_store: Store) -> None:
+    """Some chunks are new, some stay, and all of those have another place."""
+    opened_store.remember(LONG.replace("Day 1", "Day one").replace("Day 0", "A day"), uri="notes/log", title="Log")
+
+
 def forget(opened_store: Store) -> None:
     opened_store.forget("notes/birch")
 
@@ -468,6 +485,7 @@ def operations(disk: Disk) -> dict[str, Operation]:
         with_log(path, disk)
 
     one_by_one = {"WRITE_HOLD_S": 0.0, "WINDOW_CHUNKS": 2, "EMBED_CHUNKS": 2}
+    in_parts = one_by_one | {"WRITTEN_AT_ONCE": 1}
     small_log = {"WAL_SIZE_LIMIT": 30_000}
     few_at_once = {"DROPPED_AT_ONCE": 2, "MODEL_PART_BYTES": 4_096}
     every = [
@@ -475,6 +493,8 @@ def operations(disk: Disk) -> dict[str, Operation]:
         Operation("remember first", nothing, on_store(remember), lambda before, after, found: not found.documents),
         Operation("remember", small, on_store(remember)),
         Operation("update", small, on_store(update)),
+        Operation("remember, in parts", small, on_store(remember_long), settings=in_parts),
+        Operation("update, in parts", with_long, on_store(update_long), settings=in_parts),
         Operation("forget", small, on_store(forget)),
         Operation("forget several", small, on_store(forget_several), some_forgotten),
         Operation("ingest", with_folder, on_store(ingest), files_in_order, settings=one_by_one),

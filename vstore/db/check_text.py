@@ -14,6 +14,7 @@ import numpy as np
 
 from vstore import config
 from vstore.db.check_scan import Fault, Invariant, Scan, Tallies, Tally, stream
+from vstore.db.expiry import DRAFT
 
 # --- documents and chunks ---------------------------------------------------------------------------------------------
 
@@ -40,6 +41,7 @@ class Whole:
     title: str | None
     text: str | None
     pieces: list[Piece]
+    draft: bool  # that is not whole yet, or not any more: see db/drafts.py
 
     def cut(self, piece: Piece) -> str | None:
         """What the document's text has at the place of a chunk; None when there is no such place."""
@@ -61,7 +63,7 @@ class Whole:
 def wholes(connection: apsw.Connection, document_id: int | None = None) -> Iterator[Whole]:
     """Every document, or this one, with its chunks."""
     documents = (
-        "SELECT id, CAST(uri AS BLOB), CAST(title AS BLOB), text FROM documents "
+        f"SELECT id, CAST(uri AS BLOB), CAST(title AS BLOB), text, expires_at IS {DRAFT} FROM documents "
         f"{'' if document_id is None else 'WHERE id = ?'} ORDER BY id"
     )
     chunks = (
@@ -69,12 +71,13 @@ def wholes(connection: apsw.Connection, document_id: int | None = None) -> Itera
         "CAST(heading AS BLOB), CAST(text AS BLOB), CAST(content_hash AS BLOB) "
         "FROM chunks WHERE document_id = ? ORDER BY ordinal"
     )
-    for id_, uri, title, text in stream(connection, documents, *(() if document_id is None else (document_id,))):
+    for id_, uri, title, text, draft in stream(connection, documents, *(() if document_id is None else (document_id,))):
         pieces = [
             Piece(*place, *(_decoded(part) for part in parts))
             for *place, parts in ((*row[:4], row[4:]) for row in stream(connection, chunks, id_))
         ]
-        yield Whole(id_, _decoded(uri) or f"document {id_}", _decoded(title), _unpacked(text), pieces)
+        names = _decoded(uri) or f"document {id_}", _decoded(title)
+        yield Whole(id_, *names, _unpacked(text), pieces, bool(draft))
 
 
 def _decoded(blob: bytes | None) -> str | None:
@@ -144,7 +147,7 @@ def _of_documents(scan: Scan) -> Tallies:
         else:
             for name, fault in _of_chunks(whole, witness, hashes=scan.deep):
                 found[name].add(fault)
-        if [piece.ordinal for piece in whole.pieces] != list(range(len(whole.pieces))):
+        if not whole.draft and [piece.ordinal for piece in whole.pieces] != list(range(len(whole.pieces))):
             certain = renumbered(whole) is not None
             what = "chunks are numbered wrongly" if certain else "chunks are missing, or numbered wrongly"
             found["chunk order"].add(Fault(what, whole.uri, certain))

@@ -346,12 +346,20 @@ class Database:
         """
         connection.set_busy_timeout(config.CHECKPOINT_TIMEOUT_MS)
         try:
-            with translated(self.path):
-                connection.wal_checkpoint(mode=apsw.SQLITE_CHECKPOINT_TRUNCATE)
-        except (StoreBusyError, StoreFullError):
+            return any(self._truncate_log(connection) for _ in range(config.CHECKPOINT_ATTEMPTS))
+        except StoreFullError:
             return False
         finally:
             connection.set_busy_timeout(config.BUSY_TIMEOUT_MS)
+
+    def _truncate_log(self, connection: apsw.Connection) -> bool:
+        """Move what can be moved while others write, and then, holding the lock of writers, the little that is left."""
+        try:
+            with translated(self.path):
+                connection.wal_checkpoint(mode=apsw.SQLITE_CHECKPOINT_PASSIVE)
+                connection.wal_checkpoint(mode=apsw.SQLITE_CHECKPOINT_TRUNCATE)
+        except StoreBusyError:
+            return False
         return True
 
     def _stat(self) -> tuple[int, int]:

@@ -15,7 +15,7 @@ from vstore.db import feedback, terms, vectors
 from vstore.db.analysis import extra_text
 from vstore.db.clock import from_datetime, now, to_datetime
 from vstore.db.connection import run
-from vstore.db.expiry import LIVE
+from vstore.db.expiry import LIVE, NO_DRAFT
 from vstore.db.failures import decoding
 from vstore.db.scope import compile_scope
 from vstore.errors import InputError, VectorMissingError
@@ -60,7 +60,10 @@ def embedded_chunks(connection: apsw.Connection, space: Space, collection: str, 
 def find(connection: apsw.Connection, scope: Scope, limit: int, past: int | None = None) -> list[StoredDocument]:
     """See `Snapshot.documents`."""
     condition, values = compile_scope(scope, past) or ("1", ())
-    sql = f"SELECT {COLUMNS} FROM documents AS d WHERE {condition} ORDER BY d.updated_at DESC, d.id LIMIT ?"
+    sql = (
+        f"SELECT {COLUMNS} FROM documents AS d WHERE {condition} AND {NO_DRAFT} "
+        "ORDER BY d.updated_at DESC, d.id LIMIT ?"
+    )
     return [_document(*row) for row in run(connection, sql, (*values, limit))]
 
 
@@ -156,63 +159,111 @@ def _document(*row: Any) -> StoredDocument:
 # --- writing ----------------------------------------------------------------------------------------------------------
 
 
+@dataclass(frozen=True)
+class Change:
+    """What makes a new version of a document out of the stored one, if there is any."""
+
+    document: Document
+    old: Stored
+    kept: list[tuple[int, Chunk]]  # chunks that are there already, with their ids
+    added: list[Chunk]
+    removed: list[int]  # ids of chunks that the new version does not have
+
+    @classmethod
+    def of(cls, connection: apsw.Connection, document: Document, chunks: Sequence[Chunk]) -> Change:
+        """The change, as this transaction sees it."""
+        old = Stored.load(connection, document.collection, document.uri)
+        return cls(document, old, *old.match(document.title, chunks))
+
+    @property
+    def outcome(self) -> WriteOutcome:
+        """What making it comes to."""
+        if self.old.content_hash is None:
+            return "added"
+        return "unchanged" if self.old.content_hash == self.document.content_hash else "updated"
+
+    @property
+    def moved(self) -> list[tuple[int, Chunk]]:
+        """What is kept, but in another place."""
+        places = self.old.places
+        return [(id_, chunk) for id_, chunk in self.kept if places[id_] != (chunk.ordinal, chunk.start, chunk.end)]
+
+    @property
+    def size(self) -> int:
+        """How many chunks have to be written or removed."""
+        return 0 if self.outcome == "unchanged" else len(self.added) + len(self.removed)
+
+    def vector(
+        self, connection: apsw.Connection, space: Space, chunk: Chunk, new_vectors: Mapping[str, FloatArray]
+    ) -> FloatArray:
+        """The vector of a chunk that is added: a new one, or that of an old chunk with the same hash."""
+        vector = new_vectors.get(chunk.content_hash)
+        if vector is None and (same := self.old.by_hash.get(chunk.content_hash)) is not None:
+            vector = vectors.get(connection, space, same)
+        if vector is None:
+            raise VectorMissingError(
+                f"chunk {chunk.ordinal} of {self.document.uri} came without a vector, for the document was changed by "
+                "somebody else meanwhile; add it again"
+            )
+        return vector
+
+
 def write(
     connection: apsw.Connection,
     tokenize: apsw.FTS5Tokenizer,
-    document: Document,
-    chunks: Sequence[Chunk],
+    change: Change,
     new_vectors: Mapping[str, FloatArray],
     space: Space,
+    packed: bytes,
 ) -> WriteOutcome:
-    """See `Index.write`; the caller holds the write transaction."""
-    old = _Stored.load(connection, document.collection, document.uri)
-    if old.content_hash == document.content_hash:
+    """Make a change whose document's text is `packed`; the caller holds the write transaction in which it was found."""
+    if change.outcome == "unchanged":
         return "unchanged"
-    old_vectors = old.vectors(connection, space)
-    kept, added = old.match(document.title, chunks)
+    document = change.document
+    found = [change.vector(connection, space, chunk, new_vectors) for chunk in change.added]
     # The keyword index must be told the old words, title included, so chunks go before the document changes.
-    removed = old.unclaimed()
-    feedback.release(connection, removed)
-    _remove_chunks(connection, removed)
-    document_id = _put_document(connection, document)
-    _move_chunks(connection, document_id, kept)
-    for chunk in added:
-        vector = new_vectors.get(chunk.content_hash, old_vectors.get(chunk.content_hash))
-        if vector is None:
-            raise VectorMissingError(
-                f"chunk {chunk.ordinal} of {document.uri} came without a vector, for the document was changed by "
-                "somebody else meanwhile; add it again"
-            )
-        _add_chunk(connection, tokenize, document_id, document.title, chunk, space, vector)
-    return "added" if old.content_hash is None else "updated"
+    feedback.release(connection, change.removed)
+    remove_chunks(connection, change.removed)
+    document_id = put_document(connection, document, packed)
+    place_chunks(connection, change.moved)
+    for chunk, vector in zip(change.added, found, strict=True):
+        add_chunk(connection, tokenize, document_id, document.title, chunk, space, vector)
+    return change.outcome
 
 
 def forget(connection: apsw.Connection, collection: str, uri: str) -> int:
     """See `Index.forget`; the caller holds the write transaction."""
-    old = _Stored.load(connection, collection, uri)
-    removed = old.unclaimed()
-    _remove_chunks(connection, removed)
-    run(connection, "DELETE FROM documents WHERE id = ?", (old.document_id,))
-    run(
-        connection,
-        "DELETE FROM collections WHERE name = ? AND id NOT IN (SELECT collection_id FROM documents)",
-        (collection,),
-    )
+    old = Stored.load(connection, collection, uri)
+    _, _, removed = old.match("", ())
+    remove_chunks(connection, removed)
+    if old.document_id is not None:
+        remove_document(connection, old.document_id)
     return len(removed)
 
 
+def remove_document(connection: apsw.Connection, document_id: int) -> None:
+    """Delete a document that has no chunks any more, and its collection with the last one."""
+    sql = "DELETE FROM documents WHERE id = ? RETURNING collection_id"
+    ((collection,),) = run(connection, sql, (document_id,))
+    sql = "DELETE FROM collections WHERE id = ? AND id NOT IN (SELECT collection_id FROM documents)"
+    run(connection, sql, (collection,))
+
+
 @dataclass
-class _Stored:
-    """The version of a document that is in the file, and which of its chunks the new version has not claimed yet."""
+class Stored:
+    """The version of a document that is in the file."""
 
     document_id: int | None = None
     content_hash: str | None = None
     title: str | None = None
     # (content hash, heading, text) -> ids: the hash alone sees only as much of a long heading as the embedder does
     chunks: dict[tuple[str, str, str], list[int]] = field(default_factory=dict)
+    by_hash: dict[str, int] = field(default_factory=dict)  # one chunk for each hash
+    places: dict[int, tuple[int, int, int]] = field(default_factory=dict)  # ordinal, start and end of each chunk
 
     @classmethod
-    def load(cls, connection: apsw.Connection, collection: str, uri: str) -> _Stored:
+    def load(cls, connection: apsw.Connection, collection: str, uri: str) -> Stored:
+        """The version that is there, which may be none."""
         # One that has expired has no hash, so that whoever puts in the same again gets it back.
         hash_ = f"CASE WHEN {LIVE} THEN d.content_hash END"
         sql = f"SELECT d.id, {hash_}, d.title FROM documents AS d WHERE {ONE_DOCUMENT}"
@@ -220,37 +271,34 @@ class _Stored:
         if not rows:
             return cls()
         stored = cls(*rows[0])
-        sql = "SELECT id, content_hash, heading, text FROM chunks WHERE document_id = ? ORDER BY ordinal"
-        for chunk_id, *key in run(connection, sql, (stored.document_id,)):
+        columns = 'id, ordinal, start, "end", content_hash, heading, text'
+        sql = f"SELECT {columns} FROM chunks WHERE document_id = ? ORDER BY ordinal"
+        for chunk_id, ordinal, start, end, *key in run(connection, sql, (stored.document_id,)):
             stored.chunks.setdefault(tuple(key), []).append(chunk_id)
+            stored.by_hash.setdefault(key[0], chunk_id)
+            stored.places[chunk_id] = ordinal, start, end
         return stored
 
-    def vectors(self, connection: apsw.Connection, space: Space) -> dict[str, FloatArray]:
-        """One stored vector for each chunk hash."""
-        found = {}
-        for (key, _, _), ids in self.chunks.items():
-            vector = vectors.get(connection, space, ids[0])
-            if vector is not None:
-                found[key] = vector
-        return found
-
-    def match(self, title: str, chunks: Sequence[Chunk]) -> tuple[list[tuple[int, Chunk]], list[Chunk]]:
-        """Split the new version's chunks into those that are here already, with their ids, and the others."""
+    def match(self, title: str, chunks: Sequence[Chunk]) -> tuple[list[tuple[int, Chunk]], list[Chunk], list[int]]:
+        """What a new version keeps of the chunks, with their ids; what it adds; and the ids of what it has no more."""
         kept, added = [], []
+        left = {key: list(ids) for key, ids in self.chunks.items()}
         for chunk in chunks:
-            ids = self.chunks.get((chunk.content_hash, chunk.heading, chunk.text))
+            ids = left.get((chunk.content_hash, chunk.heading, chunk.text))
             if ids and title == self.title:
                 kept.append((ids.pop(0), chunk))
             else:
                 added.append(chunk)
-        return kept, added
-
-    def unclaimed(self) -> list[int]:
-        """Ids of the chunks that the new version does not have."""
-        return [chunk_id for ids in self.chunks.values() for chunk_id in ids]
+        return kept, added, [chunk_id for ids in left.values() for chunk_id in ids]
 
 
-def _put_document(connection: apsw.Connection, document: Document) -> int:
+def pack(document: Document) -> bytes:
+    """The text of a document as it is stored; half a second for the longest."""
+    return zlib.compress(document.text.encode("utf-8"))
+
+
+def put_document(connection: apsw.Connection, document: Document, packed: bytes) -> int:
+    """Write a document's row, whose text is `packed`, or write over it; its id."""
     moment = now()
     changed = from_datetime(document.modified_at) if document.modified_at else moment
     run(
@@ -278,7 +326,7 @@ def _put_document(connection: apsw.Connection, document: Document) -> int:
             changed,
             from_datetime(document.expires_at) if document.expires_at else None,
             document.pinned,
-            zlib.compress(document.text.encode("utf-8")),
+            packed,
             document.collection,
             moment,
         ),
@@ -294,7 +342,7 @@ def _json(document: Document, part: str, value: object) -> str:
         raise InputError(f"the {part} of {document.uri} cannot be stored as JSON ({error})") from error
 
 
-def _add_chunk(
+def add_chunk(
     connection: apsw.Connection,
     tokenize: apsw.FTS5Tokenizer,
     document_id: int,
@@ -303,6 +351,7 @@ def _add_chunk(
     space: Space,
     vector: FloatArray,
 ) -> None:
+    """Write a chunk of a document that has this title, with all that is derived from it."""
     extra = extra_text(tokenize, "\n".join((title, chunk.heading, chunk.text)))
     rows = run(
         connection,
@@ -320,7 +369,7 @@ def _add_chunk(
     vectors.put(connection, space, chunk_id, vector)
 
 
-def _remove_chunks(connection: apsw.Connection, chunk_ids: Sequence[int]) -> None:
+def remove_chunks(connection: apsw.Connection, chunk_ids: Sequence[int]) -> None:
     """Delete chunks; terms, vectors and codes follow by foreign key, the keyword index has to be told the old text."""
     for chunk_id in chunk_ids:
         run(
@@ -332,12 +381,10 @@ def _remove_chunks(connection: apsw.Connection, chunk_ids: Sequence[int]) -> Non
         run(connection, "DELETE FROM chunks WHERE id = ?", (chunk_id,))
 
 
-def _move_chunks(connection: apsw.Connection, document_id: int, kept: Sequence[tuple[int, Chunk]]) -> None:
-    """Give kept chunks their new places. Negative ordinals first, so that no two share one on the way."""
-    run(connection, "UPDATE chunks SET ordinal = -1 - ordinal WHERE document_id = ?", (document_id,))
-    for chunk_id, chunk in kept:
-        run(
-            connection,
-            'UPDATE chunks SET ordinal = ?, start = ?, "end" = ? WHERE id = ?',
-            (chunk.ordinal, chunk.start, chunk.end, chunk_id),
-        )
+def place_chunks(connection: apsw.Connection, moved: Sequence[tuple[int, Chunk]]) -> None:
+    """Give chunks, by their ids, new places in their document. Negative ordinals first: no two share one on the way."""
+    negative = "UPDATE chunks SET ordinal = -1 - ordinal WHERE id IN (SELECT value FROM json_each(?))"
+    run(connection, negative, (json.dumps([chunk_id for chunk_id, _ in moved]),))
+    for chunk_id, chunk in moved:
+        sql = 'UPDATE chunks SET ordinal = ?, start = ?, "end" = ? WHERE id = ?'
+        run(connection, sql, (chunk.ordinal, chunk.start, chunk.end, chunk_id))

@@ -11,15 +11,19 @@ import apsw
 from vstore.db.connection import run
 
 LIVE = "(d.expires_at IS NULL OR d.expires_at > ? OR d.pinned)"
-_EXPIRED = "expires_at <= ? AND pinned = 0"  # as the index documents_expires has it
+# A draft (see db/drafts.py) is what expired before all else; nobody else can make a document expire in the past.
+DRAFT = 0
+NO_DRAFT = f"d.expires_at IS NOT {DRAFT}"
+_PASSED = "expires_at <= ? AND pinned = 0"  # as the index documents_expires has it
+_EXPIRED = f"expires_at > {DRAFT} AND {_PASSED}"
 
 
 def passed(connection: apsw.Connection, moment: int) -> int | None:
-    """When the last of the documents expired that have until then, None when none has.
+    """When the last of the documents expired that have until then, drafts included, None when none has.
 
     That time, and not the moment, goes into conditions, so that they stay the same until another document expires.
     """
-    ((last,),) = run(connection, f"SELECT max(expires_at) FROM documents WHERE {_EXPIRED}", (moment,))
+    ((last,),) = run(connection, f"SELECT max(expires_at) FROM documents WHERE {_PASSED}", (moment,))
     return None if last is None else int(last)
 
 

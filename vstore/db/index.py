@@ -13,12 +13,11 @@ from itertools import count
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import apsw
-
 from vstore import config
 from vstore.calibration import Calibration
 from vstore.db import (
     documents,
+    drafts,
     encoders,
     expiry,
     feedback,
@@ -31,9 +30,10 @@ from vstore.db import (
 from vstore.db.analysis import tokenizer
 from vstore.db.clock import from_datetime, now, to_datetime
 from vstore.db.connection import Database
+from vstore.db.failures import translated
 from vstore.db.migrate import latest, migrate
 from vstore.db.snapshot import Resident, SqliteSnapshot
-from vstore.errors import InputError, SpaceMismatchError, StoreBusyError, StoreFullError, VstoreError
+from vstore.errors import InputError, StoreBusyError, StoreFullError, VstoreError
 from vstore.judgements import Judgement, Verdict
 from vstore.results import Compacted
 from vstore.runs import Conclusion, RunRecord, SeenQuery
@@ -82,6 +82,8 @@ class SqliteIndex:
     @contextmanager
     def bulk(self) -> Iterator[None]:
         """See `Index.bulk`."""
+        with suppress(StoreBusyError, StoreFullError):  # it is the next one's turn then
+            drafts.sweep(self._database)
         with self._database.bulk():
             yield
 
@@ -130,27 +132,27 @@ class SqliteIndex:
         """See `Index.write`."""
         outcomes: list[WriteOutcome | InputError] = []
         try:
-            with self._writing(space) as connection:
+            with translated(self.path):
+                first = documents.pack(cuts[0][0])  # may take longer than all the rest, so not under the lock
+            with self._database.write() as connection:
+                spaces.require_active(connection, space)
                 tokenize, until = tokenizer(connection), time.monotonic() + config.WRITE_HOLD_S
                 for document, chunks in cuts:
-                    outcomes.append(documents.write(connection, tokenize, document, chunks, vectors, space))
+                    change = documents.Change.of(connection, document, chunks)
+                    if change.size > config.WRITTEN_AT_ONCE or (outcomes and len(chunks) > config.WRITTEN_AT_ONCE):
+                        break
+                    packed = documents.pack(document) if outcomes else first
+                    outcomes.append(documents.write(connection, tokenize, change, vectors, space, packed))
                     if time.monotonic() >= until:
                         break
+            if not outcomes:
+                outcomes.append(drafts.write(self._database, *cuts[0], first, vectors, space))
         except InputError as error:  # and all of them were undone
             tried = len(outcomes) + 1
             if tried == 1:
                 return [error]
             return [one for cut in cuts[:tried] for one in self.write([cut], vectors, space)]
         return outcomes
-
-    @contextmanager
-    def _writing(self, space: Space) -> Iterator[apsw.Connection]:
-        """A write transaction for what was embedded in this space. Raises SpaceMismatchError when it is not active."""
-        with self._database.write() as connection:
-            active = spaces.active(connection)
-            if active is None or (active.number, active.fingerprint) != (space.number, space.fingerprint):
-                raise SpaceMismatchError("the store switched to another model while this was being embedded; repeat it")
-            yield connection
 
     def save_adapter(
         self,
@@ -310,6 +312,7 @@ class SqliteIndex:
         """See `Index.compact`."""
         from vstore.db.compact import compact
 
+        drafts.sweep(self._database)
         with self._database.read() as connection:
             since = expiry.oldest(connection, now())
         with self._database.bulk():

@@ -13,7 +13,7 @@ from vstore.db import vectors
 from vstore.db.clock import now
 from vstore.db.connection import run
 from vstore.db.failures import decoding
-from vstore.errors import NotFoundError
+from vstore.errors import NotFoundError, SpaceMismatchError
 from vstore.types import Space
 
 # A trained encoder is the base model of a space that has a parent. The same one may have been trained twice.
@@ -31,6 +31,13 @@ def active(connection: apsw.Connection) -> Space | None:
     """The space that searches and writes use, or None before the first document."""
     rows = run(connection, f"{_SPACES} JOIN active AS a ON a.model = m.id")
     return _space(*rows[0]) if rows else None
+
+
+def require_active(connection: apsw.Connection, space: Space) -> None:
+    """Raise SpaceMismatchError unless this space is the active one, as it was when something was embedded for it."""
+    now_active = active(connection)
+    if now_active is None or (now_active.number, now_active.fingerprint) != (space.number, space.fingerprint):
+        raise SpaceMismatchError("the store switched to another model while this was being embedded; repeat it")
 
 
 def of_model(connection: apsw.Connection, model_id: int) -> Space:

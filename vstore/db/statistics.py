@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import apsw
 
-from vstore.db import expiry, models, vectors
+from vstore.db import drafts, expiry, models, vectors
 from vstore.db.clock import now
 from vstore.db.connection import run
 from vstore.types import Space, Statistics
@@ -15,11 +15,11 @@ def collect(connection: apsw.Connection, space: Space | None) -> Statistics:
     rows = run(
         connection,
         "SELECT c.name, count(*) FROM documents AS d JOIN collections AS c ON c.id = d.collection_id"
-        " GROUP BY c.name ORDER BY c.name",
+        f" WHERE {expiry.NO_DRAFT} GROUP BY c.name ORDER BY c.name",
     )
-    chunks = _number(connection, "SELECT count(*) FROM chunks")
+    chunks = _number(connection, "SELECT count(*) FROM chunks") - drafts.chunks(connection)
     return Statistics(
-        documents=_number(connection, "SELECT count(*) FROM documents"),
+        documents=sum(number for _, number in rows),
         chunks=chunks,
         chunks_without_vector=vectors.count_missing(connection, space) if space else chunks,
         collections=dict(rows),
