@@ -22,7 +22,7 @@ import traceback
 from bisect import bisect_right
 from collections import defaultdict
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -36,13 +36,14 @@ if __name__ == "__main__":  # as a command it finds the tests' own modules by it
 from faults.checks import problems, state
 from faults.operations import adapter, store
 
-from vstore import Store
+from vstore import Store, config
 from vstore.db.connection import Database
 from vstore.errors import NotFoundError, StoreBusyError
 from vstore.maintenance import check
 
 DOCUMENTS = 60
 FORGOTTEN = 40  # of them; the others are always there
+IN_PARTS = 3  # chunks; documents with more, which are half of them, are written in parts
 WAL_BOUND = 16 * 2**20  # bytes, twice of what starts a checkpoint
 KILL_S = 0.7  # seconds between two kills
 SLOPE_BOUND = 1.0  # MB a minute that a reader may grow, measured over SLOPE_S or more
@@ -105,7 +106,7 @@ def read(opened_store: Store, notes: Notes, draw: random.Random) -> None:
 
 def write(opened_store: Store, notes: Notes, draw: random.Random) -> None:
     document, version = draw.randrange(DOCUMENTS), time.monotonic_ns()
-    with notes.change(document, version):
+    with notes.change(document, version), suppress(NotFoundError):  # which says that it was forgotten at once
         opened_store.remember(body(document, version), uri=f"document {document}")
 
 
@@ -158,6 +159,7 @@ def work(role: str, path: Path, notes_in: Path, seed: int, stop: Path) -> None:
     """Do one thing again and again until told to stop, or killed."""
     notes, draw = Notes(notes_in, role), random.Random(seed)
     note_locks(notes)
+    config.WRITTEN_AT_ONCE = IN_PARTS  # type: ignore[misc]
     try:
         with store(path, log="reader" in role) as opened_store:
             second = 0
