@@ -10,6 +10,8 @@ from typing import Final
 APPLICATION_ID: Final = 0x7673746F  # "vsto" in ASCII; marks the file as ours in SQLite's header
 SQLITE_FLOOR: Final = (3, 51, 3)  # first release without the WAL-reset bug that can lose acknowledged commits
 BUSY_TIMEOUT_MS: Final = 5_000  # milliseconds a writer queues behind others; six processes waited 1.2 s at worst
+LOCK_POLL_S: Final = 0.001  # seconds between two looks at a lock that another process has; costs 1% of a core
+WRITE_PAUSE_S: Final = 0.002  # seconds between two transactions of one process, time enough for those who wait to look
 RETRY_MS: Final = 5  # milliseconds until a step that SQLite does not wait for is tried again; it takes about 1
 WAL_SIZE_LIMIT: Final = 8 * 2**20  # bytes; a checkpoint at this size kept the log at 6 MB where the default let 527 MB
 CHECKPOINT_TIMEOUT_MS: Final = 50  # milliseconds that a checkpoint waits for readers, and other writers for it

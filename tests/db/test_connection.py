@@ -16,7 +16,8 @@ from db.processes import python
 
 from vstore import config
 from vstore.db import connection as connection_module
-from vstore.db.connection import Database, check_driver, run
+from vstore.db.connection import Database, run
+from vstore.db.driver import check_driver
 from vstore.db.failures import MEANINGS, translated
 from vstore.errors import DriverError, NotFoundError, StoreError
 
@@ -34,7 +35,6 @@ from vstore.errors import DriverError, NotFoundError, StoreError
         ("temp_store", 2),  # MEMORY
         ("synchronous", 2),  # FULL
         ("fullfsync", 1),
-        ("busy_timeout", 5_000),
         ("mmap_size", 0),
         ("journal_size_limit", 8 * 2**20),
         ("cache_size", -64 * 1024),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 import time
 from contextlib import closing
 from pathlib import Path
@@ -168,9 +169,21 @@ def test_a_note_does_not_wait_for_a_long_write_and_later_writes_wait_as_ever(ind
             index.record([asked("red")])
         assert time.perf_counter() - started < 1.0  # BUSY_TIMEOUT_MS is 5 seconds
     connection = index._database.connection()
-    assert list(connection.execute("PRAGMA busy_timeout")) == [(config.BUSY_TIMEOUT_MS,)]
     assert list(connection.execute("PRAGMA synchronous")) == [(2,)]  # FULL
     assert texts(path) == []
+    with closing(SqliteIndex(path)) as other:
+        held = threading.Event()
+
+        def hold() -> None:
+            with other._database.write():
+                held.set()
+                time.sleep(5 * config.JOURNAL_BUSY_MS / 1000)  # longer than a note would wait
+
+        holder = threading.Thread(target=hold)
+        holder.start()
+        held.wait()
+        assert put(index, "a", "one") == "added"
+        holder.join()
 
 
 def test_a_note_inside_a_bulk_leaves_the_bulk_as_fast_as_it_is(index: SqliteIndex) -> None:

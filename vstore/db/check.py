@@ -15,7 +15,7 @@ from vstore import config
 from vstore.checks import Check, CheckReport
 from vstore.db import check_index, check_models, check_schema, check_text, check_vectors
 from vstore.db.check_scan import Fault, Invariant, Scan, Tally, reading
-from vstore.db.connection import check_driver
+from vstore.db.driver import check_driver
 from vstore.db.migrate import latest
 from vstore.errors import NotFoundError, VstoreError
 from vstore.paths import expanded, log_of

@@ -16,6 +16,7 @@ import apsw
 from vstore import config
 from vstore.db.analysis import tokenizer
 from vstore.db.connection import run
+from vstore.db.waiting import wait_up_to
 from vstore.paths import log_of
 
 _SPACE_TABLE = re.compile(r"(vectors|codes)_g([1-9][0-9]*)")
@@ -194,7 +195,7 @@ def _open(path: Path, had_log: bool) -> tuple[apsw.Connection, bool]:
 def _begun(name: str, flags: int, path: Path) -> apsw.Connection:
     connection = apsw.Connection(name, flags=flags)
     try:
-        connection.set_busy_timeout(config.BUSY_TIMEOUT_MS)
+        wait_up_to(connection, config.BUSY_TIMEOUT_MS)
         connection.config(apsw.SQLITE_DBCONFIG_TRUSTED_SCHEMA, 0)
         connection.limit(apsw.SQLITE_LIMIT_LENGTH, config.VALUE_LIMIT)
         # What is copied for a comparison are words of the documents, which are better not written to a disk.

@@ -18,9 +18,10 @@ import apsw
 import sqlite_vec
 
 from vstore import atomic, config
+from vstore.db.driver import check_driver
 from vstore.db.failures import translated
+from vstore.db.waiting import Turns, wait_up_to
 from vstore.errors import (
-    DriverError,
     NewerStoreError,
     NotAStoreError,
     NotFoundError,
@@ -55,7 +56,7 @@ def _is_frozen(path: Path) -> bool:
 
 
 def _apply_profile(connection: apsw.Connection) -> None:
-    connection.set_busy_timeout(config.BUSY_TIMEOUT_MS)
+    wait_up_to(connection, config.BUSY_TIMEOUT_MS)
     connection.config(apsw.SQLITE_DBCONFIG_DEFENSIVE, 1)
     connection.config(apsw.SQLITE_DBCONFIG_TRUSTED_SCHEMA, 0)
     connection.config(apsw.SQLITE_DBCONFIG_DQS_DML, 0)
@@ -104,21 +105,6 @@ def trim(connection: apsw.Connection, table: str, order: str, limit: int) -> Non
     )
 
 
-def check_driver() -> None:
-    """Raise DriverError when the SQLite library at hand could lose data or lacks FTS5."""
-    version = tuple(int(part) for part in apsw.sqlite_lib_version().split("."))
-    if version < config.SQLITE_FLOOR:
-        floor = ".".join(map(str, config.SQLITE_FLOOR))
-        raise DriverError(
-            f"SQLite {apsw.sqlite_lib_version()} can lose committed data when two processes write; "
-            f"vstore needs {floor} or later: pip install --upgrade 'apsw>={floor}'"
-        )
-    if "ENABLE_FTS5" not in apsw.compile_options:
-        raise DriverError(
-            "this apsw was built without FTS5; install the regular wheel: pip install --force-reinstall apsw"
-        )
-
-
 def require_ours(connection: apsw.Connection, path: Path, latest: int) -> None:
     """Raise unless the file is new, or ours and not newer than schema `latest`. Reads only."""
     # In one transaction: between two of these, another process may turn a new file into a store.
@@ -154,6 +140,7 @@ class Database:
         self._lock = threading.Lock()
         self._pid = os.getpid()
         self._closed = False
+        self._turns = Turns()
         self._prepare(create and not read_only)
         self.connection()
         self._identity = self._stat()
@@ -261,6 +248,7 @@ class Database:
         self._check_identity()
         with translated(self.path):
             try:
+                self._turns.give_way()
                 run(connection, "BEGIN IMMEDIATE")  # inside, since Ctrl-C while it waits is raised when it has the lock
                 yield connection
                 run(connection, "COMMIT")
@@ -269,6 +257,8 @@ class Database:
                 if connection.in_transaction:
                     run(connection, "ROLLBACK")
                 raise
+            finally:
+                self._turns.end()
         self._keep_log_small(connection)
 
     @contextmanager
@@ -276,12 +266,12 @@ class Database:
         """`write` for what may be lost: it hardly waits for other writers, and not for the disk."""
         connection = self._idle_connection()
         with translated(self.path), self._unsynchronised(connection):
-            connection.set_busy_timeout(config.JOURNAL_BUSY_MS)
+            wait_up_to(connection, config.JOURNAL_BUSY_MS)
             try:
                 with self.write():
                     yield connection
             finally:
-                connection.set_busy_timeout(config.BUSY_TIMEOUT_MS)
+                wait_up_to(connection, config.BUSY_TIMEOUT_MS)
 
     @contextmanager
     def bulk(self) -> Iterator[None]:
@@ -344,13 +334,13 @@ class Database:
 
         False when a reader or a full disk was in the way: nothing is lost, and a later one will do it.
         """
-        connection.set_busy_timeout(config.CHECKPOINT_TIMEOUT_MS)
+        wait_up_to(connection, config.CHECKPOINT_TIMEOUT_MS)
         try:
             return any(self._truncate_log(connection) for _ in range(config.CHECKPOINT_ATTEMPTS))
         except StoreFullError:
             return False
         finally:
-            connection.set_busy_timeout(config.BUSY_TIMEOUT_MS)
+            wait_up_to(connection, config.BUSY_TIMEOUT_MS)
 
     def _truncate_log(self, connection: apsw.Connection) -> bool:
         """Move what can be moved while others write, and then, holding the lock of writers, the little that is left."""

@@ -17,7 +17,8 @@ import apsw
 
 from vstore import atomic, config
 from vstore.db import backup
-from vstore.db.connection import Database, check_driver, connect, run
+from vstore.db.connection import Database, connect, run
+from vstore.db.driver import check_driver
 from vstore.db.failures import translated
 from vstore.db.migrate import latest, migrate, use_write_ahead_log
 from vstore.db.sound import reading, require_sound

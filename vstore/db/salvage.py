@@ -18,6 +18,7 @@ from vstore.db.check_scan import Scan, reading, stream
 from vstore.db.connection import run
 from vstore.db.failures import translated
 from vstore.db.migrate import scripts
+from vstore.db.waiting import wait_up_to
 from vstore.errors import StoreDamagedError
 
 _SEQUENCE = "sqlite_sequence"  # the highest ids there ever were, so that none is used twice
@@ -33,7 +34,7 @@ def salvage(path: Path, work: Path) -> int:
         with reading(path) as (old, _):
             lost = _copied(Scan(old, path, deep=True), new)
         with closing(apsw.Connection(str(path))) as target:
-            target.set_busy_timeout(config.BUSY_TIMEOUT_MS)
+            wait_up_to(target, config.BUSY_TIMEOUT_MS)
             with target.backup("main", new, "main") as backup:
                 backup.step()
     return lost
