@@ -12,9 +12,9 @@ from datetime import datetime, timedelta, timezone
 from typing import Any, Final
 
 from vstore import config
+from vstore.addresses import uris
 from vstore.errors import FilterError, InputError
 from vstore.filters import conjunction, to_milliseconds
-from vstore.paths import uris
 from vstore.types import Mode, Query, Scope, Span
 
 
@@ -22,7 +22,7 @@ def targets(name: str) -> Iterator[dict[str, Any]]:
     """Filters for what a name may stand for, in the order in which they are tried."""
     for uri in uris(name):
         yield {"@uri": uri}
-    yield _below(uri)  # the last one is that of a path
+    yield _below(uri)  # the last one is that of a path, or an address in its normal form
 
 
 def _below(path: str) -> dict[str, Any]:

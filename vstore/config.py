@@ -59,6 +59,18 @@ MAX_INTEGER_BITS: Final = 4_096  # of a number in metadata; Python refuses to pr
 MIN_IDENTIFIER: Final = 6  # characters; shorter words in mixed case are names and units (mRNA, kHz, PhD) and stay whole
 MAX_IDENTIFIER: Final = 128  # characters; longer "words" are data and are not cut into parts
 
+# --- fetching web pages -----------------------------------------------------------------------------------------------
+
+WEB_SECONDS: Final = 20.0  # seconds of a page from the first look-up to its last byte; as long as its parser may take
+WEB_CONNECT_S: Final = 5.0  # of them for one of a host's addresses: one that does not answer must not use them all up
+WEB_ATTEMPTS: Final = 4  # addresses of a host that are tried; large sites name eight that are all alike
+WEB_REDIRECTS: Final = 3  # from http to https, to www, to the page; more of them lead to sign-in pages and in circles
+WEB_BYTES: Final = 20 * 2**20  # bytes of an answer, packed and unpacked; long papers with pictures have 10 MB
+WEB_HEADER_BYTES: Final = 64 * 2**10  # bytes of an answer's headers; browsers take 256 KB, and few servers send 8
+WEB_ADDRESS_CHARS: Final = 8_000  # characters of an address; RFC 9110 wants servers to take as many
+WEB_PAGE_BYTES: Final = 10_000  # bytes that a page counts for in the display of progress: its text, about
+META_BYTES: Final = 1_024  # bytes of a page in which HTML wants its encoding to be named
+
 # --- moving -----------------------------------------------------------------------------------------------------------
 
 EXPORT_VERSION: Final = 1  # of the format of exports; raise it when a vstore that knows this one would misread the next

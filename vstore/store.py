@@ -120,17 +120,21 @@ class Store:
         tags: Sequence[str] = (),
         metadata: Mapping[str, Any] | None = None,
         progress: Callable[[Progress], None] | None = None,
+        allow_private: bool = False,
     ) -> AddReport:
-        """Ingest files, folders and globs; what did not change since the last time is not touched.
+        """Ingest files, folders, globs and web pages; what did not change since the last time is not touched.
 
-        A file that cannot be used is skipped and named in the report. Raises NotFoundError for a target that does
+        A text that begins with `https://` or `http://` is the address of a page, which is fetched; any other target is
+        a path. With `allow_private` the hosts that are named may be private ones, at any port: those of an intranet.
+        What cannot be used is skipped and named in the report. Raises NotFoundError for a file or folder that does
         not exist, before anything is written.
         """
         from vstore.ingest.pipeline import Labels, add_files
 
         many = [targets] if isinstance(targets, (str, Path)) else list(targets)
         labels = Labels(arguments.collection_name(collection), arguments.tag_names(tags), arguments.metadata(metadata))
-        return add_files(self._index, self._serving.model, many, labels, progress or (lambda _: None), self.path)
+        tell = progress or (lambda _: None)
+        return add_files(self._index, self._serving.model, many, labels, tell, self.path, allow_private=allow_private)
 
     def remember(
         self,

@@ -12,6 +12,7 @@ from vstore.cli.output import AddProgress, emit_json, print_report, printable
 
 @click.command()
 @click.argument("targets", nargs=-1, required=True, metavar="FILES...")
+@click.option("--allow-private", is_flag=True, help="Fetch pages of an intranet, too, from the hosts that are named.")
 @label_options
 @json_option
 @pass_context
@@ -21,12 +22,14 @@ def add(
     collection: str | None,
     tags: tuple[str, ...],
     meta: tuple[tuple[str, Any], ...],
+    allow_private: bool,
     as_json: bool,
 ) -> None:
-    """Add files, folders or globs; what did not change is not touched.
+    """Add files, folders, globs or web pages (https://...); what did not change is not touched.
 
     Text, Markdown, reStructuredText, HTML, CSV, JSON, JSONL (one document a row), source code and PDF; office files
-    with the extra `documents`. `-` alone takes one text from stdin, as `vstore remember -` does.
+    with the extra `documents`, web pages with the extra `web`. `-` alone takes one text from stdin, as
+    `vstore remember -` does.
     """
     if targets == ("-",):
         click.get_current_context().invoke(
@@ -49,6 +52,7 @@ def add(
             tags=tags,
             metadata=dict(meta),
             progress=progress,
+            allow_private=allow_private,
         )
     if as_json:
         emit_json(report.to_dict())

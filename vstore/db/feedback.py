@@ -11,13 +11,13 @@ from collections.abc import Sequence
 import apsw
 
 from vstore import config
+from vstore.addresses import uris
 from vstore.db.clock import from_datetime, now, to_datetime
 from vstore.db.connection import run, trim
 from vstore.db.expiry import LIVE
 from vstore.db.failures import decoding
 from vstore.errors import InputError, NotFoundError, VstoreError
 from vstore.judgements import Judgement, Verdict
-from vstore.paths import uris
 
 _PLACES = "documents AS d JOIN collections AS n ON n.id = d.collection_id"
 _IN_COLLECTION = "(?2 IS NULL OR n.name = ?2)"

@@ -23,12 +23,12 @@ def parse(data: bytes, media_type: str) -> Parsed:
         from vstore.ingest import pdf
 
         return pdf.parse(data)
-    if media_type == media.HTML:
-        from vstore.ingest import html
+    if media_type in (media.HTML, media.ARTICLE):
+        from vstore.ingest import article, html
 
         text = decode(data)
         check_length(len(text))
-        return not_blank(html.parse(text))
+        return not_blank(article.parse(text) if media_type == media.ARTICLE else html.parse(text))
     from vstore.ingest import office
 
     return office.parse(data, _OFFICE_KINDS[media_type.removeprefix(media.OFFICE).partition(".")[0]])

@@ -7,6 +7,7 @@ own parser reads that in linear time, which it does not for pages as they come.
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 from html.parser import HTMLParser
 
 import nh3
@@ -102,7 +103,7 @@ def parse(text: str) -> Parsed:
     Only the `main` element is taken where there is one with text. Raises Unreadable for elements nested deeper than
     MAX_HTML_DEPTH.
     """
-    _check_depth(text)
+    check_depth(text)
     markup = nh3.clean(
         text,
         tags=_KEPT,
@@ -114,7 +115,8 @@ def parse(text: str) -> Parsed:
     return parsed if parsed.text else _read(markup, main_only=False)
 
 
-def _check_depth(text: str) -> None:
+def check_depth(text: str) -> None:
+    """Raise Unreadable for elements nested deeper than MAX_HTML_DEPTH."""
     depth = 0
     for match in _TAG.finditer(text):
         if match.group(2).lower() in _FLAT:
@@ -131,7 +133,8 @@ def _read(markup: str, *, main_only: bool) -> Parsed:
     return reader.parsed()
 
 
-def _is_hidden(attributes: list[tuple[str, str | None]]) -> bool:
+def is_hidden(attributes: Sequence[tuple[str, str | None]]) -> bool:
+    """Whether an element with these attributes is not shown."""
     values = dict(attributes)
     style = (values.get("style") or "").replace(" ", "").lower()
     return "hidden" in values or values.get("aria-hidden") == "true" or "display:none" in style
@@ -157,7 +160,7 @@ class _Reader(HTMLParser):
         return self._outline.parsed(usable_title(self._title))
 
     def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
-        if self._hidden or _is_hidden(attrs):
+        if self._hidden or is_hidden(attrs):
             self._hidden += tag not in _VOID
             return
         if tag in _CELLS:

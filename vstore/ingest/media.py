@@ -12,6 +12,7 @@ PDF: Final = "application/pdf"
 CODE: Final = "text/x-"  # what the media type of source code begins with; the language follows
 OFFICE: Final = "application/vnd.openxmlformats-officedocument."
 HTML: Final = "text/html"
+ARTICLE: Final = "text/html; main text"  # a page from the web, of which the main text is wanted; stored as HTML
 
 _FORMATS = {
     MARKDOWN: "md markdown mdx mkd",
@@ -56,6 +57,20 @@ _LANGUAGES = {
     "yaml": "yaml yml",
 }
 _NAMES = {"dockerfile": CODE + "dockerfile", "containerfile": CODE + "dockerfile", "makefile": CODE + "makefile"}
+_BYTES: Final = "application/octet-stream"
+_SERVED = {
+    HTML: HTML,
+    "application/xhtml+xml": HTML,
+    MARKDOWN: MARKDOWN,
+    "text/x-markdown": MARKDOWN,
+    "text/x-rst": "text/x-rst",
+    "text/csv": "text/csv",
+    "text/tab-separated-values": "text/tab-separated-values",
+    "application/json": "application/json",
+    PDF: PDF,
+    ROWS: ROWS,
+    **{name: name for name in _FORMATS if name.startswith(OFFICE)},
+}
 _SUFFIXES = {
     f".{suffix}": media_type
     for table in (_FORMATS, {CODE + language: suffixes for language, suffixes in _LANGUAGES.items()})
@@ -71,4 +86,19 @@ def media_type(path: PurePath) -> str:
 
 def is_foreign(media_type: str) -> bool:
     """Whether files of this type are read by a library of others, and so in a process of their own."""
-    return media_type in (HTML, PDF) or media_type.startswith(OFFICE)
+    return media_type in (HTML, ARTICLE, PDF) or media_type.startswith(OFFICE)
+
+
+def served_type(declared: str, path: PurePath) -> str | None:
+    """The media type of what a server sent: as it `declared`, or by the name at the end of the address' path.
+
+    The name decides where the server says no more than "text" or "bytes". None for what is not read.
+    """
+    by_name = media_type(path)
+    if declared in _SERVED:
+        return _SERVED[declared]
+    if declared == _BYTES:
+        return by_name if by_name == PDF or by_name.startswith(OFFICE) else None
+    if declared in (PLAIN, "application/javascript") or declared.startswith(CODE):
+        return PLAIN if by_name == HTML else by_name
+    return None

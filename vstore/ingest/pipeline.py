@@ -9,16 +9,18 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from contextlib import closing
+from contextlib import ExitStack, closing
 from dataclasses import dataclass, field
+from itertools import chain
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 from vstore import config
+from vstore.addresses import is_address, uris
 from vstore.errors import InputError, ModelError, SpaceMismatchError, VectorMissingError
 from vstore.ingest.ahead import ahead
 from vstore.ingest.chunk import Chunker
-from vstore.ingest.read import read_file, source_hash
+from vstore.ingest.read import read_file, read_page, source_hash
 from vstore.ingest.report import AddReport, Progress
 from vstore.ingest.sandbox import Sandbox
 from vstore.ingest.walk import Skipped, find_files
@@ -27,6 +29,7 @@ from vstore.storage import Index
 from vstore.types import Cut, Document, Embedder, Space, WriteOutcome
 
 if TYPE_CHECKING:
+    from vstore.ingest.web_fetch import Fetcher
     from vstore.types import FloatArray
 
 
@@ -64,7 +67,8 @@ class Tally:
     def count(self, document: Document, outcome: WriteOutcome | InputError) -> None:
         """What came of writing a document."""
         if isinstance(outcome, InputError):
-            self.skipped.append(Skipped(Path(document.uri), str(outcome)))
+            name = document.uri if is_address(document.uri) else Path(document.uri)
+            self.skipped.append(Skipped(name, str(outcome)))
         else:
             self.outcomes[outcome] += 1
 
@@ -86,18 +90,30 @@ def add_files(
     labels: Labels,
     progress: Callable[[Progress], None],
     own: Path,
+    *,
+    allow_private: bool = False,
 ) -> AddReport:
-    """Ingest files, folders and globs. `model` is called when the first new or changed document turns up.
+    """Ingest files, folders and globs, then web addresses. `model` is called when the first new document turns up.
 
     `own` is the storage's own file: it and those beside it are never opened, for that could drop SQLite's locks.
+    `allow_private` as in `Fetcher`.
 
-    A file that cannot be read or stored is skipped with its reason. Raises NotFoundError for a target that does not
+    What cannot be read or stored is skipped with its reason. Raises NotFoundError for a file or folder that does not
     exist, and whatever `model` raises.
     """
     tally = Tally()
-    sandbox = Sandbox()
-    documents = _read(index, _files(targets, own, tally), sandbox, labels, tally)
-    ingest(index, model, _cut(index, documents, model, tally), tally, progress, abandon=sandbox.close)
+    with ExitStack() as open_parts:
+        sandbox = open_parts.enter_context(Sandbox())
+        names = list(targets)
+        files = _files([name for name in names if not is_address(name)], own, tally)
+        documents = _read(index, files, sandbox, labels, tally)
+        if pages := _distinct([str(name) for name in names if is_address(name)], tally):
+            from vstore.ingest.web_fetch import Fetcher  # here, for nothing of the network is loaded without an address
+
+            fetcher = open_parts.enter_context(closing(Fetcher(allow_private=allow_private)))
+            documents = chain(documents, _fetched(pages, fetcher, sandbox, labels, tally))
+        cuts = _cut(index, documents, model, tally)
+        ingest(index, model, cuts, tally, progress, abandon=open_parts.close)
     return tally.report()
 
 
@@ -185,6 +201,26 @@ def _read(index: Index, files: Iterable[Path], sandbox: Sandbox, labels: Labels,
                     tally.skipped.append(found)
                 else:
                     yield found
+
+
+def _distinct(names: Iterable[str], tally: Tally) -> list[str]:
+    """Web addresses, each once however it is written."""
+    pages = list({[*uris(name)][-1]: name for name in names}.values())
+    tally.bytes_total += config.WEB_PAGE_BYTES * len(pages)
+    return pages
+
+
+def _fetched(
+    pages: Iterable[str], fetcher: Fetcher, sandbox: Sandbox, labels: Labels, tally: Tally
+) -> Iterator[Document]:
+    """The documents at all web addresses, one after the other."""
+    for name in pages:
+        found = read_page(name, fetcher, sandbox, labels.collection, labels.tags, labels.metadata)
+        tally.bytes_passed += config.WEB_PAGE_BYTES
+        if isinstance(found, Skipped):
+            tally.skipped.append(found)
+        else:
+            yield found
 
 
 def _cut(index: Index, documents: Iterable[Document], model: Callable[[], Model], tally: Tally) -> Iterator[Cut]:

@@ -1,15 +1,17 @@
-"""From a file, or a text, to documents."""
+"""From a file, a text, or a page from the web, to documents."""
 
 from __future__ import annotations
 
 import json
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, replace
-from datetime import datetime
-from pathlib import Path
+from dataclasses import astuple, dataclass, replace
+from datetime import datetime, timezone
+from pathlib import Path, PurePosixPath
 from types import MappingProxyType
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
+from urllib.parse import unquote, urlsplit
 
+from vstore import addresses, config
 from vstore.errors import InputError, MissingExtraError
 from vstore.ingest import media
 from vstore.ingest.digest import digest
@@ -17,10 +19,13 @@ from vstore.ingest.parsed import Parsed, Unreadable
 from vstore.ingest.rows import Row, read_rows
 from vstore.ingest.sandbox import Sandbox
 from vstore.ingest.source import load
-from vstore.ingest.text import clean
+from vstore.ingest.text import charset_within, clean, decode_declared
 from vstore.ingest.walk import Skipped
 from vstore.paths import file_uri
 from vstore.types import Document
+
+if TYPE_CHECKING:
+    from vstore.ingest.web_fetch import Fetcher, Page
 
 _NOTHING: Final[Mapping[str, Any]] = MappingProxyType({})
 
@@ -89,6 +94,54 @@ def read_text(
     content_hash = labels.hash(text.encode(), title, media_type, kept)
     document = labels.document(parsed, clean(uri), title, media_type, content_hash)
     return replace(document, expires_at=expires_at, pinned=pinned)
+
+
+def read_page(
+    name: str,
+    fetcher: Fetcher,
+    sandbox: Sandbox,
+    collection: str,
+    tags: tuple[str, ...] = (),
+    metadata: Mapping[str, Any] = _NOTHING,
+) -> Document | Skipped:
+    """Fetch a web address and read what is there. Its uri is the address as it was given, in its normal form.
+
+    What cannot be had is a Skipped with its reason. Only the text and the title are the page's word: what it says of
+    itself beyond those is not taken for metadata or tags. Raises InputError for metadata that are not JSON.
+    """
+    labels = _Labels(collection, tags, metadata)
+    try:
+        address = addresses.parse(name)
+        page = fetcher.fetch(address)
+        kind = media.served_type(page.media_type, PurePosixPath(unquote(urlsplit(page.address.uri).path)))
+        if kind is None:
+            raise Unreadable(_not_read(page.media_type))
+        if kind == media.ROWS:
+            raise Unreadable("JSONL is read from files alone; download it first")
+        parsed = _parsed_page(page, kind, sandbox)
+    except (InputError, MissingExtraError) as error:
+        return Skipped(addresses.shown(name), str(error))
+    title = parsed.title or page.address.place + page.address.target
+    everything = json.dumps([parsed.text, [astuple(section) for section in parsed.sections]])
+    document = labels.document(parsed, address.uri, title, kind, labels.hash(everything.encode(), title, kind))
+    fetched_at = datetime.now(timezone.utc).isoformat(timespec="seconds")
+    said = {"via": "web", "address": page.address.uri, "fetched_at": fetched_at, **metadata}
+    return replace(document, metadata=said, tags=tags, modified_at=page.modified_at)
+
+
+def _parsed_page(page: Page, kind: str, sandbox: Sandbox) -> Parsed:
+    if kind == media.PDF or kind.startswith(media.OFFICE):
+        return sandbox.parse(page.data, kind)
+    if kind == media.HTML:
+        text = decode_declared(page.data, page.charset or charset_within(page.data))
+        return sandbox.parse_text(text, media.ARTICLE)
+    return sandbox.parse_text(decode_declared(page.data, page.charset), kind)
+
+
+def _not_read(declared: str) -> str:
+    if not declared:
+        return "the server does not say of what type it is"
+    return f"{declared[: config.SNIPPET_CHARS]} is not a type that is read from the web"
 
 
 @dataclass(frozen=True, slots=True)

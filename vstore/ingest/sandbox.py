@@ -79,7 +79,7 @@ class Sandbox:
 
     def parse_text(self, text: str, media_type: str, title: str = "") -> Parsed:
         """Read a text that is decoded and clean, as `formats.parse` does. Raises what `parse` raises."""
-        if media_type == media.HTML:
+        if media_type in (media.HTML, media.ARTICLE):
             return self.parse(text.encode(), media_type)
         return formats.parse(text, media_type, title)
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import codecs
 import re
 
-from vstore.config import SNIFF_BYTES
+from vstore.config import META_BYTES, SNIFF_BYTES
 from vstore.ingest.parsed import Unreadable
 
 _NOT_STORABLE = re.compile("[\0\ud800-\udfff]")
@@ -20,6 +20,11 @@ _MARKS = (
 )
 # control characters that no text in an 8-bit encoding has: all but tab, newlines, form feed and escape
 _CONTROLS = bytes(code for code in range(32) if code not in b"\t\n\v\f\r\x1b")
+_META_CHARSET = re.compile(rb"<meta[^>]{0,200}?charset\s{0,9}=\s{0,9}[\"']?([A-Za-z0-9._:-]{1,40})", re.IGNORECASE)
+_TEXT_CODECS = re.compile(
+    r"ascii|utf-(8|16|32)(-[bl]e)?|iso8859-\d+|cp\d+|koi8-[rtu]|mac-\w+|gbk?|gb2312|gb18030|hz|big5(hkscs)?|shift_jis\w*"
+    r"|euc_\w+|iso2022_\w+|johab|tis-620"
+)
 
 
 def clean(text: str) -> str:
@@ -42,6 +47,36 @@ def decode(data: bytes) -> str:
         return clean(data.decode("utf-8"))
     except UnicodeDecodeError:
         return clean(_decode_8_bit(data))
+
+
+def decode_declared(data: bytes, charset: str) -> str:
+    """Decode what came with the name of its encoding and clean it; a byte order mark is believed first.
+
+    Without a name that is known it is `decode`. Raises Unreadable for binary data as that does.
+    """
+    codec = _text_codec(charset)
+    if not codec or any(data.startswith(mark) for mark, _ in _MARKS):
+        return decode(data)
+    text = data.decode(codec, errors="replace")
+    if "\0" in text[:SNIFF_BYTES]:
+        raise Unreadable("binary")
+    return clean(text)
+
+
+def charset_within(data: bytes) -> str:
+    """The encoding that a page of HTML names in its first META_BYTES; "" for none, and for one that cannot be it."""
+    named = _META_CHARSET.search(data[:META_BYTES])
+    charset = named.group(1).decode("ascii") if named else ""
+    return "" if charset.lower().startswith(("utf-16", "utf-32")) else charset
+
+
+def _text_codec(charset: str) -> str:
+    """The codec of an encoding that texts have; "" for others, some of which take quadratic time."""
+    try:
+        name = codecs.lookup(charset).name
+    except (LookupError, ValueError):
+        return ""
+    return name if _TEXT_CODECS.fullmatch(name) else ""
 
 
 def _decode_8_bit(data: bytes) -> str:

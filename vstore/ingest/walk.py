@@ -26,9 +26,9 @@ _MAGIC: Final = re.compile(r"[*?\[]")
 
 @dataclass(frozen=True, slots=True)
 class Skipped:
-    """Something that was not stored, and why."""
+    """Something that was not stored, and why: a file's path, or a web address, which is a text."""
 
-    path: Path
+    path: Path | str
     reason: str
 
 
