@@ -17,6 +17,7 @@ from hostile import (
     test_secrets,
     test_texts,
     test_vectors,
+    test_web,
 )
 
 # the least that each category has
@@ -36,6 +37,7 @@ LEAST = {
     "secrets": (test_secrets.REPORTED + test_secrets.ORDINARY, 16),
     "calls": (test_command_line.CALLS, 50),
     "feedback": (test_command_line.ROWS, 20),
+    "web": (test_web.CASES + test_web.SLOW, 36),
     "files of queries": (test_command_line.FILES, 10),
 }
 
