@@ -15,6 +15,7 @@ from vstore.errors import InputError, MissingExtraError
 from vstore.paths import is_unicode
 
 PORTS: Final = {"http": 80, "https": 443}
+FETCHED: Final = {"via": "web"}  # what the metadata of a fetched page say, so that its text is known to be of strangers
 
 _SCHEME: Final = re.compile(r"[A-Za-z][A-Za-z0-9+.-]+://")  # one letter alone is a drive of Windows
 _USER: Final = re.compile(r"(?<=://)[^/?#\\]*@")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shlex
 import subprocess
 import sys
 from datetime import datetime, timezone
@@ -13,6 +14,7 @@ from click.testing import CliRunner
 from ingest.conftest import Web
 from ingest.pretend import PLACE, answer, moved
 from ingest.test_pdf import make_pdf
+from test_docs import blocks
 from toy import ToyEmbedder
 
 from vstore import Store
@@ -260,3 +262,30 @@ def test_an_encrypted_page_is_added_end_to_end(secure_web: Web, store: Store) ->
     assert store.add("https://example.org/").added == 1
     assert store.documents()[0].metadata["address"] == "https://www.example.org/valves"
     assert secure_web.network.connected == [(PLACE, 443)] * 2
+
+
+def test_the_examples_of_the_page_about_it_run(
+    secure_web: Web, store: Store, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Over TLS, with a server here that has the name of the one in the examples."""
+    page = (Path(__file__).parents[2] / "docs" / "web.md").read_text(encoding="utf-8")
+    (shell,), (python,) = blocks(page, "sh"), blocks(page, "python")
+    secure_web.site.answers["/handbook"] = moved("https://www.example.org/handbook/")
+    secure_web.site.answers["/handbook/"] = answer(HANDBOOK)
+    secure_web.site.answers["/prices.md"] = answer("# Prices\n\nA seal is 3 EUR.", kind="text/plain")
+    (tmp_path / "notes").mkdir()
+    (tmp_path / "notes" / "own.md").write_text("Warm oil is in the shed.")
+    exec(compile(python, "web.md", "exec"), {"store": store})
+    assert capsys.readouterr().out == "https://www.example.org/handbook/\n"
+
+    monkeypatch.setattr("vstore.serving.Serving._base", lambda *_: ToyEmbedder())  # the model that is configured
+    monkeypatch.setenv("VSTORE_DB", str(tmp_path / "shell.db"))
+    monkeypatch.chdir(tmp_path)
+    said = []
+    for line in shell.splitlines():
+        done = CliRunner().invoke(main, shlex.split(line)[1:])
+        assert done.exit_code == 0, done.output
+        said.append(done.stdout)
+    assert said[0].startswith("3 added, 0 updated, 0 unchanged, 0 skipped")
+    assert "https://example.org/handbook" in said[1] and "own.md" not in said[1]
+    assert "https://example.org/handbook" in said[2] and "prices" not in said[2]

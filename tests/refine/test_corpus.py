@@ -43,6 +43,18 @@ def test_none_is_like_a_held_out_query(store: Store) -> None:
     }
 
 
+def test_none_is_made_of_a_page_from_the_web(store: Store) -> None:
+    """A stranger would choose what is learned."""
+    for number in range(3):
+        store.remember(f"zebrafish quagga numbat {number}", metadata={"via": "hand" if number else "web"})
+    words = {query.text for query in made_up(store.index, Split((), ()), 10_000, seed=1)}
+    assert {text.split()[-1] for text in words if "zebrafish" in text} == {"numbat"}
+    assert sum("zebrafish" in text for text in words) == 1, "both of them have the same words"
+    for document in store.documents():
+        store.remember(store.get(document.uri).text, uri=document.uri, metadata={"via": "web"})
+    assert made_up(store.index, Split((), ()), 10_000, seed=1) == ()
+
+
 def test_a_night_learns_from_them_and_judges_by_real_queries(store: Store) -> None:
     record = run(store, made_up=True)
     divided = split(gathered(store))

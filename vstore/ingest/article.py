@@ -16,7 +16,7 @@ from vstore.ingest.text import clean
 if TYPE_CHECKING:
     from lxml.html import HtmlElement
 
-_TITLES = ("//meta[@property='og:title']/@content", "//title/text()")
+_TITLES = ("string(//meta[@property='og:title']/@content)", "string(//title)", "string(//h1)")
 
 
 def parse(text: str) -> Parsed:
@@ -50,15 +50,15 @@ def _main_text(text: str) -> tuple[str, str]:
         page = lxml.html.document_fromstring(text.encode(), parser=reader)
     except lxml.etree.ParserError:  # there is nothing in it
         return "", ""
-    title = _title(page)
     _drop_hidden(page)
+    title = _title(page)
     # Of its leanings the one to more text: the others lose headings above short paragraphs, as in lists of questions.
     found: Any = trafilatura.extract(page, output_format="markdown", include_comments=False, favor_recall=True)
     return title, found or ""
 
 
 def _title(page: HtmlElement) -> str:
-    return next((title for path in _TITLES for found in page.xpath(path) if (title := usable_title(str(found)))), "")
+    return next((title for path in _TITLES if (title := usable_title(str(page.xpath(path))))), "")
 
 
 def _drop_hidden(page: HtmlElement) -> None:

@@ -1,7 +1,8 @@
 """Made-up queries for a store that has been asked little: the rarest words of some of its chunks.
 
 They are weaker teachers than what people ask: on judged collections they gained nothing that was safe. So they are
-added only when asked for, to the training side alone, and what they teach is judged by real queries.
+added only when asked for, to the training side alone, and what they teach is judged by real queries. Pages that were
+fetched from the web have no part in them: a stranger would choose what is learned.
 """
 
 from __future__ import annotations
@@ -9,10 +10,11 @@ from __future__ import annotations
 import numpy as np
 
 from vstore import config
+from vstore.addresses import FETCHED
+from vstore.arguments import scope
 from vstore.refine.guard import Split
 from vstore.refine.queries import AskedQuery
 from vstore.storage import Index, Snapshot
-from vstore.types import Scope
 
 
 def made_up(index: Index, divided: Split, count: int, *, seed: int) -> tuple[AskedQuery, ...]:
@@ -20,7 +22,8 @@ def made_up(index: Index, divided: Split, count: int, *, seed: int) -> tuple[Ask
     rng = np.random.default_rng([seed, 11])
     texts: dict[str, None] = {}
     with index.snapshot() as snapshot:
-        documents = [document.id for document in snapshot.documents(Scope(), config.UNLIMITED)]
+        own = scope(where={"$not": FETCHED})
+        documents = [document.id for document in snapshot.documents(own, config.UNLIMITED)]
         for place in rng.permutation(len(documents))[:count]:
             chunk_ids = snapshot.chunk_ids(documents[place])
             if chunk_ids and (words := _rarest(snapshot, int(rng.choice(chunk_ids)))):
