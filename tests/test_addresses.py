@@ -27,7 +27,7 @@ from vstore.errors import InputError, MissingExtraError
         ("https://b\u00fccher.example/", "https://xn--bcher-kva.example/"),
         ("https://fa\u00df.example/", "https://xn--fa-hia.example/"),
         ("https://\u0435xample.org/", "https://xn--xample-2of.org/"),  # a Cyrillic letter that looks like an e
-        ("http://[::FFFF:7f00:1]:8080/", "http://[::ffff:7f00:1]:8080/"),
+        ("http://[::FFFF:7f00:1]:8080/", "http://[::ffff:127.0.0.1]:8080/"),
         ("http://2130706433/", "http://2130706433/"),  # to be seen through when it is looked up
     ],
 )

@@ -111,9 +111,10 @@ def _host(parts: SplitResult) -> str:
     host = (parts.hostname or "").removesuffix(".")
     if "[" in parts.netloc:
         try:
-            return str(IPv6Address(host))
+            number = IPv6Address(host)
         except ValueError as error:
             raise InputError("not an address that can be read (no IPv6 address in its brackets)") from error
+        return f"::ffff:{number.ipv4_mapped}" if number.ipv4_mapped else str(number)  # alike in all versions of Python
     if not host.isascii():
         host = _in_ascii(host)
     if not _HOST.fullmatch(host):
