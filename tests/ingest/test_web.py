@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import json
 import shlex
+import socket
 import subprocess
 import sys
+import threading
+import time
 from datetime import datetime, timezone
 from pathlib import Path
 
@@ -20,6 +23,7 @@ from toy import ToyEmbedder
 from vstore import Store
 from vstore.cli import main
 from vstore.errors import NotFoundError
+from vstore.ingest.report import Progress
 from vstore.ingest.walk import Skipped
 
 SENTENCE = "The pressure valve sticks when the oil is colder than five degrees, because its seal shrinks. "
@@ -289,3 +293,27 @@ def test_the_examples_of_the_page_about_it_run(
     assert said[0].startswith("3 added, 0 updated, 0 unchanged, 0 skipped")
     assert "https://example.org/handbook" in said[1] and "own.md" not in said[1]
     assert "https://example.org/handbook" in said[2] and "prices" not in said[2]
+
+
+def test_an_ingest_that_is_interrupted_waits_for_no_page(
+    web: Web, store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked = threading.Event()
+
+    def stall(connection: socket.socket) -> None:
+        asked.set()
+        web.site.ended.wait(60)
+
+    def interrupt(progress: Progress) -> None:
+        if progress.documents:
+            assert asked.wait(30)
+            raise KeyboardInterrupt
+
+    monkeypatch.setattr("vstore.config.WINDOW_CHUNKS", 1)
+    monkeypatch.setattr("vstore.config.WEB_SECONDS", 60)
+    web.site.answers.update({"/": answer("first", kind="text/plain"), "/slow": stall})
+    started = time.monotonic()
+    with pytest.raises(KeyboardInterrupt):
+        store.add(["http://example.org/", "http://example.org/slow"], progress=interrupt)
+    assert time.monotonic() - started < 50
+    assert [document.uri for document in store.documents()] == ["http://example.org/"]
