@@ -5,12 +5,13 @@ from __future__ import annotations
 import sys
 
 import pytest
+from ingest.test_sandbox import answer, fake
 from ingest.test_web import HANDBOOK, SENTENCE
 
 from vstore.errors import MissingExtraError
 from vstore.ingest import article, html, media
 from vstore.ingest.parsed import Unreadable
-from vstore.ingest.sandbox import Limits, Sandbox
+from vstore.ingest.sandbox import Sandbox
 
 MENU = "<div class='topnav'><ul><li><a href='/'>Home</a><li><a href='/p'>Prices</a></ul></div>"
 FOOT = "<div class='footer'>Copyright Example</div><div id='cookie-banner'>We use cookies. Accept all</div>"
@@ -104,9 +105,8 @@ def test_the_extra_is_named_where_it_is_missing(monkeypatch: pytest.MonkeyPatch)
         article.parse(HANDBOOK)
 
 
-@pytest.mark.skipif(sys.platform == "win32", reason="has no such limit")
-def test_a_page_is_parsed_in_the_process_that_may_be_ended() -> None:
-    with Sandbox(Limits(cpu_s=0, wall_s=60)) as box:
-        with pytest.raises(Unreadable, match=r"^took more than 0 s of CPU time to parse$"):
-            box.parse_text("<p>x" * 100_000, media.ARTICLE)
-        assert box.parse_text(HANDBOOK, media.ARTICLE).title == "Valves"
+def test_a_page_is_parsed_in_the_process_that_may_be_ended(monkeypatch: pytest.MonkeyPatch) -> None:
+    started = fake(monkeypatch, [answer(text="from the child")])
+    with Sandbox() as box:
+        assert box.parse_text(HANDBOOK, media.ARTICLE).text == "from the child"
+    assert started == [0]

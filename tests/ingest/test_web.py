@@ -81,12 +81,16 @@ def test_what_did_not_change_is_not_touched(web: Web, store: Store) -> None:
     web.site.answers["/"] = answer(HANDBOOK.replace(MENU, "<nav>Monday</nav><script>token = 5</script>"))
     report = store.add(["http://example.org/", "http://EXAMPLE.org"])
     assert (report.unchanged, report.embedded) == (1, 0)
-    web.site.answers["/"] = answer(HANDBOOK.replace("Warm the oil", "Heat the oil"))
-    assert store.add("http://example.org").updated == 1
-    assert store.add("http://example.org", tags=["manual"]).updated == 1
-    web.site.answers["/"] = answer("gone", status="404 Not Found")
-    assert store.add("http://example.org").skipped == (Skipped("http://example.org", "the server answered 404"),)
-    assert "Heat the oil" in store.get("http://example.org").text
+    web.site.answers["/note"] = answer("one", kind="text/plain")
+    store.add("http://example.org/note")
+    web.site.answers["/note"] = answer("two", kind="text/plain")
+    assert store.add("http://example.org/note").updated == 1
+    assert store.add("http://example.org/note").unchanged == 1
+    assert store.add("http://example.org/note", tags=["manual"]).updated == 1
+    web.site.answers["/note"] = answer("gone", status="404 Not Found")
+    gone = (Skipped("http://example.org/note", "the server answered 404"),)
+    assert store.add("http://example.org/note").skipped == gone
+    assert store.get("http://example.org/note").text == "two"
 
 
 def test_targets_may_be_files_folders_globs_and_pages(web: Web, store: Store, tmp_path: Path) -> None:
