@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import ast
+import asyncio
 import os
 import re
 import shutil
@@ -9,11 +11,13 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import click
 import pytest
 from toy import ToyEmbedder
 
+import vstore
 from vstore import Store
 from vstore.cli import main
 from vstore.refine.signals import FeedbackReport, add_judgements
@@ -103,6 +107,23 @@ def test_the_examples_of_optional_stages_run(workplace: Path, capsys: pytest.Cap
     exec(compile(toy, "how-search-works.md", "exec"), {"__name__": "page"})
     assert capsys.readouterr().out == "We deploy on Fridays. rerank\n"
     assert (workplace / "memory.db").exists()
+
+
+@pytest.mark.usefixtures("minilm")
+def test_the_example_of_async_runs(workplace: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    whole, run = blocks((ROOT / "docs" / "async.md").read_text(encoding="utf-8"), "python")
+    exec(compile(whole, "async.md", "exec"), {"__name__": "page"})
+    lines = capsys.readouterr().out.splitlines()
+    assert [line.partition(" -> ")[2] for line in lines] == ["We use PKCE for public clients."] * 2
+
+    async def use() -> None:
+        async with vstore.AsyncStore("memory.db") as store:
+            call = compile(run, "async.md", "exec", ast.PyCF_ALLOW_TOP_LEVEL_AWAIT)
+            names: dict[str, Any] = {"store": store, "vstore": vstore}
+            await eval(call, names)
+            assert names["report"].documents == 1
+
+    asyncio.run(use())
 
 
 def test_the_examples_of_judgements_are_taken(workplace: Path) -> None:

@@ -242,6 +242,7 @@ class Store:
 
     def why(
         self,
+        /,
         query: str,
         k: int = config.DEFAULT_K,
         *,
