@@ -21,7 +21,7 @@ MAX_LINES = 400
 LAYERS = (
     ("errors",),
     ("config", "paths", "processes"),
-    ("adapter", "atomic", "calibration", "checks", "filters", "judgements", "place", "searches"),
+    ("adapter", "atomic", "calibration", "checks", "filters", "judgements", "place", "searches", "threads"),
     ("runs", "types"),
     ("results",),
     ("storage",),

@@ -103,6 +103,9 @@ WRITTEN_AT_ONCE: Final = 64  # chunks of a document written in one transaction, 
 EMBED_AHEAD: Final = 2  # parts embedded before they are asked for: enough for writing to wait for nothing
 READ_AHEAD: Final = 64  # documents read and cut before the embedder asks for them; more only costs memory
 
+SAME_MODEL_COSINE: Final = (
+    0.98  # of a text's vectors now and in the store; rounding leaves 0.999, another model nothing
+)
 MODEL_RETRY_S: Final = 300.0  # seconds for which a model that could not be had is not asked for again
 
 # --- search -----------------------------------------------------------------------------------------------------------
