@@ -126,6 +126,25 @@ def test_the_example_of_async_runs(workplace: Path, capsys: pytest.CaptureFixtur
     asyncio.run(use())
 
 
+@pytest.mark.usefixtures("minilm")
+def test_the_examples_of_frameworks_run(
+    workplace: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The one around a package that vstore does not need is only compiled."""
+    langchain, llama_index = (ROOT / "docs" / name for name in ("langchain.md", "llama-index.md"))
+    passages, documents, services = blocks(langchain.read_text(encoding="utf-8"), "python")
+    (nodes,) = blocks(llama_index.read_text(encoding="utf-8"), "python")
+    compile(services, "langchain.md", "exec")
+    printed = []
+    for number, example in enumerate((passages, documents, nodes)):
+        (workplace / str(number)).mkdir()
+        monkeypatch.chdir(workplace / str(number))
+        exec(compile(example, "page", "exec"), {"__name__": "page"})
+        printed.append(capsys.readouterr().out)
+    secret = "Public clients log in with PKCE, never with a secret. Auth decision"
+    assert printed == [f"{secret}\n", "auth\n", f"{secret} True\n"]
+
+
 def test_the_examples_of_judgements_are_taken(workplace: Path) -> None:
     page = (ROOT / "docs" / "refinement.md").read_text(encoding="utf-8")
     (example, _), (rows,) = blocks(page, "python"), blocks(page, "json")

@@ -56,11 +56,11 @@ def text(hit: Hit) -> str:
 
 
 def metadata(hit: Hit) -> dict[str, Any]:
-    """The metadata of the hit's document, `source` and `title` where it has none, and all about the hit in `vstore`."""
+    """The document's metadata, with `source` and `title` unless it has its own, and the hit's facts in `vstore`."""
     document, place = hit.document, hit.context or hit
     return {
         "source": document.uri,
-        **({"title": document.title} if document.title else {}),
+        "title": document.title,
         **document.metadata,
         "vstore": {
             "chunk_id": hit.chunk_id,
