@@ -193,8 +193,10 @@ class Store:
         `target` as in `find`, what has expired included, or the documents themselves, none being nothing to do. Raises
         NotFoundError when it names nothing.
         """
-        named = (str, Path)
-        found = self.find(target, collection=collection, expired=True) if isinstance(target, named) else list(target)
+        if isinstance(target, (str, Path)):
+            found = self.find(target, collection=collection, expired=True)
+        else:
+            found = arguments.documents(target)
         if not found:
             return Forgotten(())
         self._journal.settle()  # or a query that is part of the text would be written when the text is gone
