@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import ast
+import asyncio
 import os
 import re
 import shutil
@@ -9,11 +11,13 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import click
 import pytest
 from toy import ToyEmbedder
 
+import vstore
 from vstore import Store
 from vstore.cli import main
 from vstore.refine.signals import FeedbackReport, add_judgements
@@ -103,6 +107,42 @@ def test_the_examples_of_optional_stages_run(workplace: Path, capsys: pytest.Cap
     exec(compile(toy, "how-search-works.md", "exec"), {"__name__": "page"})
     assert capsys.readouterr().out == "We deploy on Fridays. rerank\n"
     assert (workplace / "memory.db").exists()
+
+
+@pytest.mark.usefixtures("minilm")
+def test_the_example_of_async_runs(workplace: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    whole, run = blocks((ROOT / "docs" / "async.md").read_text(encoding="utf-8"), "python")
+    exec(compile(whole, "async.md", "exec"), {"__name__": "page"})
+    lines = capsys.readouterr().out.splitlines()
+    assert [line.partition(" -> ")[2] for line in lines] == ["We use PKCE for public clients."] * 2
+
+    async def use() -> None:
+        async with vstore.AsyncStore("memory.db") as store:
+            call = compile(run, "async.md", "exec", ast.PyCF_ALLOW_TOP_LEVEL_AWAIT)
+            names: dict[str, Any] = {"store": store, "vstore": vstore}
+            await eval(call, names)
+            assert names["report"].documents == 1
+
+    asyncio.run(use())
+
+
+@pytest.mark.usefixtures("minilm")
+def test_the_examples_of_frameworks_run(
+    workplace: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The one around a package that vstore does not need is only compiled."""
+    langchain, llama_index = (ROOT / "docs" / name for name in ("langchain.md", "llama-index.md"))
+    passages, documents, services = blocks(langchain.read_text(encoding="utf-8"), "python")
+    (nodes,) = blocks(llama_index.read_text(encoding="utf-8"), "python")
+    compile(services, "langchain.md", "exec")
+    printed = []
+    for number, example in enumerate((passages, documents, nodes)):
+        (workplace / str(number)).mkdir()
+        monkeypatch.chdir(workplace / str(number))
+        exec(compile(example, "page", "exec"), {"__name__": "page"})
+        printed.append(capsys.readouterr().out)
+    secret = "Public clients log in with PKCE, never with a secret. Auth decision"
+    assert printed == [f"{secret}\n", "auth\n", f"{secret} True\n"]
 
 
 def test_the_examples_of_judgements_are_taken(workplace: Path) -> None:

@@ -524,6 +524,17 @@ def test_forget_takes_a_file_or_a_whole_folder(store: Store, folder: Path) -> No
         store.forget(folder)
 
 
+def test_forget_takes_documents_and_nothing_else_of_the_same_name(store: Store, folder: Path) -> None:
+    store.add(folder)
+    store.remember("A note of that name.", uri=folder.as_posix())
+    note = store.documents(where={"@uri": folder.as_posix()})
+    assert store.forget(note).documents == tuple(note)
+    assert store.stats().documents == 3
+    store.forget(note)  # gone already, and no longer a name for the folder
+    assert store.forget([]).documents == ()
+    assert store.stats().documents == 3
+
+
 def test_forget_of_a_folder_spares_its_namesake(store: Store, tmp_path: Path) -> None:
     for name in ("notes", "notes2"):
         (tmp_path / name).mkdir()

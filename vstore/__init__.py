@@ -9,6 +9,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from vstore.asynchronous import AsyncStore
     from vstore.checks import CheckReport, RepairReport
     from vstore.db.backup import BackupReport
     from vstore.db.restore import RestoreReport, restore
@@ -27,6 +28,7 @@ if TYPE_CHECKING:
 
 _HOMES = {
     "AddReport": "vstore.ingest.report",
+    "AsyncStore": "vstore.asynchronous",
     "BackupReport": "vstore.db.backup",
     "CheckReport": "vstore.checks",
     "Embedder": "vstore.types",
@@ -54,6 +56,7 @@ _HOMES = {
 
 __all__ = [
     "AddReport",
+    "AsyncStore",
     "BackupReport",
     "CheckReport",
     "Embedder",

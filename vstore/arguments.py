@@ -15,7 +15,7 @@ from vstore import config
 from vstore.addresses import uris
 from vstore.errors import FilterError, InputError
 from vstore.filters import conjunction, to_milliseconds
-from vstore.types import Mode, Query, Scope, Span
+from vstore.types import Mode, Query, Scope, Span, StoredDocument
 
 
 def targets(name: str) -> Iterator[dict[str, Any]]:
@@ -48,6 +48,13 @@ def collections(collection: str | Sequence[str] | None) -> tuple[str, ...]:
     if not isinstance(names, Collection) or not all(isinstance(name, str) for name in names):
         raise InputError(f"collections are a name or a list of names, not {collection!r}")
     return tuple(names)
+
+
+def documents(found: Sequence[StoredDocument]) -> list[StoredDocument]:
+    """Documents as a store returns them."""
+    if not isinstance(found, Sequence) or not all(isinstance(document, StoredDocument) for document in found):
+        raise InputError(f"documents are named by a uri or a path, or are those that a store returned, not {found!r}")
+    return list(found)
 
 
 def tag_names(tags: Sequence[str]) -> tuple[str, ...]:

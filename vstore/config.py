@@ -26,6 +26,8 @@ MERGED_PAGES: Final = 500  # pages of the keyword index merged in one transactio
 FREE_SHARE: Final = 0.1  # of the pages that must be free for the file to be written anew; less is not worth the wait
 REWRITE_ROOM: Final = 2.0  # bytes free for each of the file: a temporary copy and the log have one each
 
+ASYNC_THREADS: Final = 4  # of an AsyncStore; on two cores 8 answered a third fewer searches a second than 2 or 4 did
+
 # --- reading ----------------------------------------------------------------------------------------------------------
 
 MAX_FILE_BYTES: Final = 50 * 2**20  # bytes; larger files are data, not prose, and are skipped with a reason
@@ -113,6 +115,9 @@ WRITTEN_AT_ONCE: Final = 64  # chunks of a document written in one transaction, 
 EMBED_AHEAD: Final = 2  # parts embedded before they are asked for: enough for writing to wait for nothing
 READ_AHEAD: Final = 64  # documents read and cut before the embedder asks for them; more only costs memory
 
+SAME_MODEL_COSINE: Final = (
+    0.98  # of a text's vectors now and in the store; rounding leaves 0.999, another model nothing
+)
 MODEL_RETRY_S: Final = 300.0  # seconds for which a model that could not be had is not asked for again
 
 # --- search -----------------------------------------------------------------------------------------------------------

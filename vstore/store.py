@@ -191,12 +191,18 @@ class Store:
         self._journal.settle()
         return self._index.compact()
 
-    def forget(self, target: str | Path, *, collection: str | None = None) -> Forgotten:
+    def forget(self, target: str | Path | Sequence[StoredDocument], *, collection: str | None = None) -> Forgotten:
         """Remove documents with their text, keywords, vectors and logged mentions; returns what was removed.
 
-        `target` as in `find`, what has expired included. Raises NotFoundError when it names nothing.
+        `target` as in `find`, what has expired included, or the documents themselves, none being nothing to do. Raises
+        NotFoundError when it names nothing.
         """
-        found = self.find(target, collection=collection, expired=True)
+        if isinstance(target, (str, Path)):
+            found = self.find(target, collection=collection, expired=True)
+        else:
+            found = arguments.documents(target)
+        if not found:
+            return Forgotten(())
         self._journal.settle()  # or a query that is part of the text would be written when the text is gone
         with self._index.bulk():
             self._index.forget_all((document.collection, document.uri) for document in found)
@@ -246,6 +252,7 @@ class Store:
 
     def why(
         self,
+        /,
         query: str,
         k: int = config.DEFAULT_K,
         *,

@@ -103,6 +103,7 @@ CASES = (
     ),
     *(Case(f"get-{n!r:.20}", lambda store, n=n: store.get(n), InputError) for n in ("", " ", "x\0", "\ud800")),
     *(Case(f"forget-{n!r:.20}", lambda store, n=n: store.forget(n), NotFoundError) for n in ("*", "%", "/", "none")),
+    *(Case(f"forget-{n!r:.20}", lambda store, n=n: store.forget(n), InputError) for n in (None, 5, ["bay.txt"], b"a")),
     *(Case(f"limit-{n!r}", lambda store, n=n: store.documents(limit=n), InputError) for n in (0, -1, 2**63, None, "5")),
     *(
         Case(f"grade-{n!r}", lambda store, n=n: store.feedback("q", "kept", grade=n), InputError)

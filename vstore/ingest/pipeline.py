@@ -165,6 +165,13 @@ def add_document(index: Index, model: Callable[[], Model], document: Document) -
     return tally.report()
 
 
+def add_documents(index: Index, model: Callable[[], Model], documents: Iterable[Document]) -> AddReport:
+    """Ingest documents that were read already; those that cannot be stored are skipped and named in the report."""
+    tally = Tally()
+    ingest(index, model, _cut(index, documents, model, tally), tally, lambda _: None)
+    return tally.report()
+
+
 def _files(targets: Iterable[str | Path], own: Path, tally: Tally) -> list[Path]:
     """Every file to read, so that the amount of work is known before it begins."""
     files = []
