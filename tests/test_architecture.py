@@ -20,7 +20,7 @@ MAX_LINES = 400
 # Low to high. A module may import from its own folder and from lower layers only.
 LAYERS = (
     ("errors",),
-    ("config", "paths", "processes"),
+    ("config", "paths", "printable", "processes"),
     ("adapter", "atomic", "calibration", "checks", "filters", "judgements", "place", "searches"),
     ("runs", "types"),
     ("results",),
@@ -31,6 +31,7 @@ LAYERS = (
     ("serving",),
     ("maintenance", "store"),
     ("moving", "refine"),
+    ("asynchronous", "integrations", "mcp", "ui", "watch"),
     ("cli",),
     ("__main__",),
 )
