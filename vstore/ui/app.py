@@ -107,8 +107,9 @@ class Pages:
     def chunk(self, request: Request) -> Response:
         """A chunk within its document."""
         fields = _fields(request)
-        place = around(self._store, _number(request))
-        grades = ask.grades(self._store, fields["q"]) if fields["q"].strip() else {}
+        with self._store.index.snapshot() as snapshot:
+            place = around(snapshot, _number(request))
+            grades = ask.grades(snapshot, fields["q"]) if fields["q"].strip() else {}
         return self._page("chunk.html", fields=fields, place=place, grades=grades, tab="search")
 
     async def feedback(self, request: Request) -> Response:

@@ -92,7 +92,7 @@ def ask(store: Store, asked: Mapping[str, Any], *, again: bool = False) -> Answe
         else:
             results = store.search(**asked, explain=True)
         return Answer(
-            results, _telling(snapshot, query.text), _rankings(snapshot, query, results), grades(store, query.text)
+            results, _telling(snapshot, query.text), _rankings(snapshot, query, results), grades(snapshot, query.text)
         )
 
 
@@ -115,11 +115,7 @@ def _rankings(snapshot: Snapshot, query: Query, results: Results) -> Rankings | 
     return Rankings(lexical, dense, fused, snapshot.chunks(list(dict.fromkeys(shown))))
 
 
-def grades(store: Store, text: str) -> dict[int, float]:
+def grades(snapshot: Snapshot, text: str) -> dict[int, float]:
     """What was said of chunks as answers to this query: grades by chunk id."""
-    wanted = query_text(text)
-    return {
-        judgement.chunk_id: judgement.grade
-        for judgement in store.judgements()
-        if judgement.query == wanted and judgement.chunk_id is not None
-    }
+    found = snapshot.judgements(query_text(text))
+    return {judgement.chunk_id: judgement.grade for judgement in found if judgement.chunk_id is not None}

@@ -10,6 +10,7 @@ from vstore.errors import NotFoundError
 
 if TYPE_CHECKING:
     from vstore.runs import RunRecord
+    from vstore.storage import Snapshot
     from vstore.store import Store
     from vstore.types import StoredChunk
 
@@ -27,11 +28,10 @@ class Around:
     length: int
 
 
-def around(store: Store, number: int) -> Around:
+def around(snapshot: Snapshot, number: int) -> Around:
     """A chunk in its document, of which UI_TEXT_CHARS at most are shown. Raises NotFoundError."""
-    with store.index.snapshot() as snapshot:
-        chunk = snapshot.chunks([number]).get(number)
-        whole = snapshot.text(chunk.document.id) if chunk else None
+    chunk = snapshot.chunks([number]).get(number)
+    whole = snapshot.text(chunk.document.id) if chunk else None
     if chunk is None or whole is None:
         raise NotFoundError(f"there is no chunk {number}; it may have been forgotten or replaced")
     spare = max(0, config.UI_TEXT_CHARS - (chunk.end - chunk.start)) // 2
