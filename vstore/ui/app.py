@@ -22,7 +22,14 @@ from starlette.routing import Mount, Route
 from starlette.staticfiles import StaticFiles
 
 from vstore import config, maintenance
-from vstore.errors import InputError, NotFoundError, StoreBusyError, StoreFullError, VstoreError
+from vstore.errors import (
+    InputError,
+    ModelUnavailableError,
+    NotFoundError,
+    StoreBusyError,
+    StoreFullError,
+    VstoreError,
+)
 from vstore.printable import printable
 from vstore.search.fuse import FUSIONS
 from vstore.search.pipeline import MODES
@@ -37,7 +44,13 @@ if TYPE_CHECKING:
     from vstore.store import Store
 
 # The first that fits; whatever else is wrong with the store is a 500.
-STATUSES: Final = ((InputError, 400), (NotFoundError, 404), (StoreBusyError, 503), (StoreFullError, 507))
+STATUSES: Final = (
+    (InputError, 400),
+    (NotFoundError, 404),
+    (ModelUnavailableError, 503),
+    (StoreBusyError, 503),
+    (StoreFullError, 507),
+)
 VERDICTS: Final = {"useful": True, "not useful": False}
 
 
@@ -114,7 +127,7 @@ class Pages:
 
     async def feedback(self, request: Request) -> Response:
         """Take a judgement of a chunk as an answer to the query in the address."""
-        form = parse_qs((await request.body()).decode("utf-8", "replace"), max_num_fields=8)
+        form = parse_qs((await request.body()).decode("utf-8", "replace"))
         return await run_in_threadpool(self._judge, request, {name: values[0] for name, values in form.items()})
 
     def _judge(self, request: Request, form: dict[str, str]) -> Response:

@@ -1,4 +1,4 @@
-"""The server of the page: on this machine alone, until Ctrl-C."""
+"""The server of the page: on this machine alone, until Ctrl-C or the end of a `with` block."""
 
 from __future__ import annotations
 
@@ -6,9 +6,10 @@ import contextlib
 import os
 import secrets
 import socket
+import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from vstore import config
 from vstore.errors import InputError, MissingExtraError
@@ -25,6 +26,31 @@ def serve(store: Store, *, port: int = 0, read_only: bool = False, ready: Callab
     `ready(url)` is called when the address with the token can be opened. Raises InputError when the port cannot be
     had, MissingExtraError without starlette, uvicorn and jinja2.
     """
+    with _server(store, port, read_only) as (url, run, _):
+        ready(url)  # connections queue from here on
+        with contextlib.suppress(KeyboardInterrupt):  # which uvicorn raises again when it has ended
+            run()
+
+
+@contextmanager
+def shown(store: Store, *, port: int = 0, read_only: bool = False) -> Iterator[str]:
+    """The same from a thread, for the length of a `with` block: the address with its token. Raises what `serve` does.
+
+    The store must be open for as long.
+    """
+    with _server(store, port, read_only) as (url, run, end):
+        thread = threading.Thread(target=run, name="vstore ui")
+        thread.start()
+        try:
+            yield url
+        finally:
+            end()
+            thread.join()
+
+
+@contextmanager
+def _server(store: Store, port: int, read_only: bool) -> Iterator[tuple[str, Callable[[], None], Callable[[], None]]]:
+    """The address, what runs the server until it is told to end, and what tells it."""
     try:
         import uvicorn
 
@@ -34,24 +60,25 @@ def serve(store: Store, *, port: int = 0, read_only: bool = False, ready: Callab
 
     with _listening(port) as listener:
         chosen, token = listener.getsockname()[1], secrets.token_urlsafe(config.UI_TOKEN_BYTES)
-        url = f"http://{HOST}:{chosen}/?token={token}"
-        server = uvicorn.Server(
-            uvicorn.Config(
-                application(store, token=token, port=chosen, read_only=read_only),
-                http="h11",
-                ws="none",
-                loop="asyncio",
-                log_config=None,  # errors go to stderr
-                access_log=False,  # it would have the token, and queries
-                server_header=False,
-                proxy_headers=False,
-                h11_max_incomplete_event_size=config.UI_URL_BYTES,
-                timeout_graceful_shutdown=config.UI_SHUTDOWN_S,
-            )
-        )
-        ready(url)  # connections queue from here on
-        with contextlib.suppress(KeyboardInterrupt):  # which uvicorn raises again when it has ended
-            server.run(sockets=[listener])
+        app = application(store, token=token, port=chosen, read_only=read_only)
+        options: dict[str, Any] = {
+            "http": "h11",
+            "ws": "none",
+            "loop": "asyncio",
+            "lifespan": "on",
+            "log_config": None,  # errors go to stderr
+            "access_log": False,  # it would have the token, and queries
+            "server_header": False,
+            "proxy_headers": False,
+            "h11_max_incomplete_event_size": config.UI_URL_BYTES,
+            "timeout_graceful_shutdown": config.UI_SHUTDOWN_S,
+        }
+        server = uvicorn.Server(uvicorn.Config(app, **options))
+
+        def end() -> None:
+            server.should_exit = True
+
+        yield f"http://{HOST}:{chosen}/?token={token}", lambda: server.run(sockets=[listener]), end
 
 
 @contextmanager
@@ -64,6 +91,6 @@ def _listening(port: int) -> Iterator[socket.socket]:
             listener.bind((HOST, port))
             listener.listen()
         except (OSError, OverflowError) as error:
-            reason = getattr(error, "strerror", None) or "from 0 to 65535"
+            reason = getattr(error, "strerror", None) or "ports are numbers from 0 to 65535"
             raise InputError(f"port {port} cannot be had ({reason}); give another one with --port") from error
         yield listener
