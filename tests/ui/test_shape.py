@@ -52,8 +52,8 @@ def test_an_excerpt_begins_shortly_before_the_first_word_and_marks_whole_words()
     before, after = "a " * 400, " b" * 400
     spans = excerpt(f"{before}needle{after}", ["needle", "need"])
     assert spans[1] == Span("needle", True)
-    quarter = config.UI_EXCERPT_CHARS // 4
-    assert spans[0].text == "… " + "a " * (quarter // 2)
+    assert config.UI_EXCERPT_CHARS == 420  # of which a quarter, and what is left of a word, stands before the needle
+    assert spans[0].text == "… " + "a " * 53
     assert spans[2].text.endswith(" b …")
     assert len("".join(span.text for span in spans)) <= config.UI_EXCERPT_CHARS + len("…  …")
 
