@@ -20,9 +20,9 @@ from vstore.ui.serve import shown
 pytest.importorskip("selenium", reason="selenium is not installed")
 from selenium.webdriver.common.by import By
 from selenium.webdriver.common.keys import Keys
-from ui.browsing import FAINT, NAMELESS, OUTSIDE, REQUIRED, Browser, browser, missing, origin
+from ui.browsing import FAINT, NAMELESS, OUTSIDE, WANTED, Browser, browser, missing, origin
 
-pytestmark = pytest.mark.skipif(missing() is not None and not REQUIRED, reason=str(missing()))
+pytestmark = pytest.mark.skipif(missing() is not None and WANTED != "1", reason=str(missing()))
 
 DESKTOP, PHONE = 1280, 320
 LONG = "Donaudampfschifffahrtsgesellschaftskapitänspatent" * 3
