@@ -108,8 +108,7 @@ def few_colours(image: NDArray[np.uint8]) -> bytes:
     _, kinds = np.unique(colours // 16, axis=0, return_inverse=True)
     sizes = np.bincount(kinds.ravel(), counts)
     means = np.stack([np.bincount(kinds.ravel(), counts * colours[:, at]) / sizes for at in range(3)], axis=1)
-    common = colours[np.argsort(-counts)[: max(0, 256 - len(means))]]
-    kept = np.vstack([common, means.round().astype(np.uint8)])[:256]
+    kept = np.vstack([colours[np.argsort(-counts)[:128]], means[np.argsort(-sizes)[:128]].round().astype(np.uint8)])
     distances = ((colours[:, None, :].astype(np.int64) - kept[None, :, :]) ** 2).sum(axis=2)
     height, width, _ = image.shape
     rows = distances.argmin(axis=1).astype(np.uint8)[indices.reshape(height, width)]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hmac
 import re
 from pathlib import Path
 from typing import Any
@@ -39,6 +40,21 @@ def test_another_token_is_refused_and_gives_no_cookie(client: Client, token: str
     assert (answer.status, "set-cookie" in answer.headers) == (401, False)
     for value in (token, "\xe9"):
         assert client.send("GET", "/", {"Cookie": f"vstore_ui_{client.port}={value}"}).status == 401
+
+
+def test_tokens_are_compared_in_a_time_that_says_nothing_of_them(
+    client: Client, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    compared: list[tuple[bytes, bytes]] = []
+
+    def compare(given: bytes, wanted: bytes) -> bool:
+        compared.append((given, wanted))
+        return hmac.compare_digest(given, wanted)
+
+    monkeypatch.setattr("vstore.ui.guard.secrets.compare_digest", compare)
+    client.send("GET", "/?token=one", {})
+    client.send("GET", "/", {"Cookie": f"vstore_ui_{client.port}=two"})
+    assert compared == [(b"one", client.token.encode()), (b"two", client.token.encode())]
 
 
 def test_each_server_has_a_token_of_its_own(own: tuple[Store, Client], client: Client) -> None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import threading
-import webbrowser
 
 import click
 
@@ -19,6 +18,8 @@ from vstore.cli.output import printable
 @pass_context
 def ui(context: Context, port: int, no_open: bool) -> None:
     """Show the store on a local page: search, why, feedback, refinement, health. Ctrl-C ends it."""
+    import webbrowser
+
     from vstore.ui.serve import serve
 
     def ready(url: str) -> None:
