@@ -149,6 +149,22 @@ def test_a_search_is_noted_once_however_many_rankings_are_shown(own: tuple[Store
         assert [(query.text, query.times) for query in snapshot.logged_queries()] == [("red fish", 1)]
 
 
+def test_a_search_is_in_the_file_when_its_page_was_sent(
+    own: tuple[Store, Client], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    store, client = own
+    flush, flushed = store.flush, threading.Event()
+
+    def noting() -> None:
+        flush()
+        flushed.set()
+
+    monkeypatch.setattr(store, "flush", noting)
+    client.get("/", q="red fish")
+    assert flushed.wait(30)
+    assert store.index.search_statistics().searches == 1  # of the file, without what is in memory
+
+
 def test_a_mark_is_kept_shown_and_changed(own: tuple[Store, Client]) -> None:
     store, client = own
     number = hits(client.get("/", q="red fish"))[0]
