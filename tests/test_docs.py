@@ -159,6 +159,14 @@ def test_the_examples_of_judgements_are_taken(workplace: Path) -> None:
         assert add_judgements(store, workplace / "judged.jsonl") == FeedbackReport(2, {})
 
 
+def test_the_example_of_the_local_page_runs(workplace: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (example,) = blocks((ROOT / "docs" / "ui.md").read_text(encoding="utf-8"), "python")
+    with Store("memory.db", ToyEmbedder()) as store:
+        store.remember("We use PKCE for public clients.", title="Auth decision")
+    exec(compile(example, "ui.md", "exec"), {"__name__": "page"})
+    assert capsys.readouterr().out == "200 True\n"
+
+
 def test_the_readme_has_the_two_commands_on_its_first_screen() -> None:
     first_screen = "\n".join(README.splitlines()[:20])
     setup = [block.strip() for block in blocks(first_screen, "sh")]

@@ -50,6 +50,13 @@ def test_the_wheel_has_the_sample_corpus_and_the_type_marker(wheel: set[str]) ->
     assert "vstore/py.typed" in wheel
 
 
+def test_the_wheel_has_the_local_page(wheel: set[str]) -> None:
+    folders = (ROOT / "vstore/ui/templates", ROOT / "vstore/ui/static")
+    files = {path.relative_to(ROOT).as_posix() for folder in folders for path in folder.iterdir()}
+    assert {"vstore/ui/templates/base.html", "vstore/ui/static/style.css", "vstore/ui/static/page.js"} <= files
+    assert files <= wheel
+
+
 def test_the_wheel_has_nothing_else(wheel: set[str]) -> None:
     assert {name.split("/")[0].split("-")[0] for name in wheel} == {"vstore"}
 

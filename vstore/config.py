@@ -338,6 +338,20 @@ SNIPPET_CHARS: Final = 240  # characters; three lines of a terminal
 PLAIN_INTERVAL_S: Final = 5.0  # seconds between counters where there is no terminal to redraw a bar on
 DEMO_DEPTH: Final = 50  # chunks among which the demo looks for the answer in each ranking
 
+# --- the local page ---------------------------------------------------------------------------------------------------
+
+UI_TOKEN_BYTES: Final = 32  # random bytes of the token; nobody guesses 256 bits
+UI_THREADS: Final = 4  # calls at once; each thread has a connection with a page cache of its own
+UI_BODY_BYTES: Final = 2**16  # bytes of a form that is sent; the longest has a chunk's number and a verdict
+UI_URL_BYTES: Final = 2**17  # bytes of a request's head; a query of UI_QUERY_CHARS in any script fits
+UI_QUERY_CHARS: Final = 10_000  # characters of the search field; five times what the embedder reads
+UI_TEXT_CHARS: Final = 500_000  # characters of a document on one page; browsers lay out as many in a second
+UI_EXCERPT_CHARS: Final = 420  # characters of a chunk under a result: five lines of a wide column
+UI_COMMON_SHARE: Final = 0.2  # of the chunks; words that more of them have are not marked, they tell no text apart
+UI_COMPARED: Final = 20  # rows of the rankings side by side, at most: what a screen holds
+UI_SLOW_SHOWN: Final = 50  # slow queries on the page of latencies
+UI_SHUTDOWN_S: Final = 5  # seconds that a call has to end in after Ctrl-C
+
 # --- measuring --------------------------------------------------------------------------------------------------------
 
 CONFIDENCE: Final = 0.95  # share; the customary level of an interval

@@ -10,6 +10,8 @@ does. `$ne` is the negation of `$eq`, so a missing key is "not equal" to every v
 
 from __future__ import annotations
 
+import json
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date, datetime, timezone
@@ -23,6 +25,8 @@ Scalar: TypeAlias = "str | int | float | bool | None"
 
 DOCUMENT_FIELDS = ("@collection", "@uri", "@title", "@media_type", "@tags", "@created", "@updated")
 TIME_FIELDS = ("@created", "@updated")
+_EXPRESSION = re.compile(r"([^=<>!]+)(>=|<=|!=|=|>|<)(.*)", re.DOTALL)
+_WRITTEN = {"=": "$eq", "!=": "$ne", ">": "$gt", ">=": "$gte", "<": "$lt", "<=": "$lte"}
 OPERATORS = ("$eq", "$ne", "$in", "$gt", "$gte", "$lt", "$lte")
 
 
@@ -203,3 +207,29 @@ def joined(parts: Sequence[Mapping[str, Any]]) -> dict[str, Any] | None:
     if len(parts) <= 1:
         return dict(parts[0]) if parts else None
     return {"$and": [dict(part) for part in parts]}
+
+
+def written(text: str) -> dict[str, Any]:
+    """A filter as people write it: `year>=2020`, `project=gateway`, or the whole as a JSON object.
+
+    Raises FilterError for a text that is neither.
+    """
+    if text.lstrip().startswith("{"):
+        try:
+            return dict(json.loads(text))
+        except (ValueError, RecursionError) as error:
+            raise FilterError(f"{text!r} is not JSON: {error}") from error
+    match = _EXPRESSION.fullmatch(text)
+    if match is None:
+        raise FilterError(f"{text!r} is neither like year>=2020 nor a JSON object")
+    field, operator, operand = match.groups()
+    return {field.strip(): {_WRITTEN[operator]: literal(operand)}}
+
+
+def literal(text: str) -> Any:
+    """A number, true, false, null or a quoted text as JSON has them; anything else is text as it stands."""
+    try:
+        value = json.loads(text)
+    except (ValueError, RecursionError):
+        return text.strip()
+    return value

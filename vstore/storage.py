@@ -115,11 +115,11 @@ class Snapshot(Protocol):
     def logged_queries(self) -> list[LoggedQuery]:
         """The log of queries, at most MAX_LOGGED_QUERIES, the last asked first."""
 
-    def judgements(self) -> list[Judgement]:
-        """What was judged, at most MAX_JUDGEMENTS, the newest first: one for each query and chunk or document.
+    def judgements(self, query: str | None = None) -> list[Judgement]:
+        """What was judged (of one query, if given), the newest first: one for each query and chunk or document.
 
-        Judgements of chunks that are gone count for their documents, the best where there are several. Those of
-        documents that have expired are left out.
+        There are MAX_JUDGEMENTS at most. Judgements of chunks that are gone count for their documents, the best where
+        there are several. Those of documents that have expired are left out.
         """
 
     def documents(self, scope: Scope, limit: int, *, expired: bool = False) -> list[StoredDocument]:

@@ -20,6 +20,7 @@ SCRIPTS = [
     "keywords",
     "latency",
     "peers",
+    "picture",
     "reference",
     "refine",
     "size",

@@ -145,3 +145,13 @@ def test_finding_and_ordering_judgements_reads_an_index(path: Path, index: Sqlit
     ):
         ((*_, plan),) = rows(path, f"EXPLAIN QUERY PLAN {sql}")
         assert "USING" in plan and "INDEX feedback_" in plan, plan
+
+
+def test_the_judgements_of_one_query_are_those_of_all_that_are_about_it(index: SqliteIndex) -> None:
+    put(index, "a", "red")
+    put(index, "b", "green")
+    judge(index, ("one", "a", 1.0), ("two", "a", 2.0), ("one", "b", 0.0), ("one ", 1, 3.0))
+    with index.snapshot() as snapshot:
+        every = snapshot.judgements()
+        assert snapshot.judgements("one") == [judgement for judgement in every if judgement.query == "one"]
+        assert len(snapshot.judgements("one")) == 2 and snapshot.judgements("three") == []

@@ -23,6 +23,7 @@ from vstore.cli.output import printable, printable_lines
 from vstore.cli.refine import refine
 from vstore.cli.retain import compact, forget, keep
 from vstore.cli.search import search
+from vstore.cli.ui import ui
 from vstore.cli.why import why
 from vstore.errors import VstoreError
 
@@ -83,6 +84,7 @@ for command in (
     import_,
     refine,
     models,
+    ui,
     config,
     demo,
 ):

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import json
-import re
 import sys
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -14,16 +12,14 @@ import click
 
 from vstore import settings
 from vstore.cli.output import DownloadProgress, printable
-from vstore.errors import InputError
+from vstore.errors import FilterError, InputError
+from vstore.filters import literal, written
 from vstore.place import concerns
 
 if TYPE_CHECKING:
     from vstore.store import Store
 
 Command = TypeVar("Command", bound=Callable[..., Any])
-
-_EXPRESSION = re.compile(r"([^=<>!]+)(>=|<=|!=|=|>|<)(.*)", re.DOTALL)
-_OPERATORS = {"=": "$eq", "!=": "$ne", ">": "$gt", ">=": "$gte", "<": "$lt", "<=": "$lte"}
 
 
 @dataclass
@@ -63,25 +59,10 @@ def key_value(text: str) -> tuple[str, Any]:
 
 def where(text: str) -> dict[str, Any]:
     """A filter as `Store.search` takes it: `year>=2020`, `project=gateway`, or the whole as a JSON object."""
-    if text.lstrip().startswith("{"):
-        try:
-            return dict(json.loads(text))
-        except (ValueError, RecursionError) as error:
-            raise click.BadParameter(f"{text!r} is not JSON: {error}") from error
-    match = _EXPRESSION.fullmatch(text)
-    if match is None:
-        raise click.BadParameter(f"{text!r} is neither like year>=2020 nor a JSON object")
-    field, operator, operand = match.groups()
-    return {field.strip(): {_OPERATORS[operator]: literal(operand)}}
-
-
-def literal(text: str) -> Any:
-    """A number, true, false, null or a quoted text as JSON has them; anything else is text as it stands."""
     try:
-        value = json.loads(text)
-    except (ValueError, RecursionError):
-        return text.strip()
-    return value
+        return written(text)
+    except FilterError as error:
+        raise click.BadParameter(str(error)) from error
 
 
 def chunk_number(target: str) -> int | None:

@@ -76,18 +76,19 @@ def _place(connection: apsw.Connection, verdict: Verdict, moment: int) -> tuple[
 
 
 @decoding
-def judgements(connection: apsw.Connection, past: int | None = None) -> list[Judgement]:
+def judgements(connection: apsw.Connection, past: int | None = None, query: str | None = None) -> list[Judgement]:
     """See `Snapshot.judgements`; `past` is the time up to which documents have expired."""
     # Several rows for a query and a document are what is left of chunks that are gone. With max(), SQLite takes the
     # other columns from the row that has it.
+    one, wanted = ("", ()) if query is None else ("AND f.query = ?", (query,))
     sql = (
         "SELECT f.query, n.name, d.uri, d.id, f.chunk_id, max(f.grade), f.given_at "
-        f"FROM {_PLACES} JOIN feedback AS f ON f.document_id = d.id WHERE ? IS NULL OR {LIVE} "
+        f"FROM {_PLACES} JOIN feedback AS f ON f.document_id = d.id WHERE (? IS NULL OR {LIVE}) {one} "
         "GROUP BY f.query, f.document_id, f.chunk_id ORDER BY f.given_at DESC, f.id DESC"
     )
     return [
-        Judgement(query, collection, uri, document_id, chunk_id, grade, to_datetime(given_at))
-        for query, collection, uri, document_id, chunk_id, grade, given_at in run(connection, sql, (past, past))
+        Judgement(text, collection, uri, document_id, chunk_id, grade, to_datetime(given_at))
+        for text, collection, uri, document_id, chunk_id, grade, given_at in run(connection, sql, (past, past, *wanted))
     ]
 
 

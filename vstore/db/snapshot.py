@@ -186,9 +186,9 @@ class SqliteSnapshot:
         """See `Snapshot.logged_queries`."""
         return history.logged_queries(self._connection)
 
-    def judgements(self) -> list[Judgement]:
+    def judgements(self, query: str | None = None) -> list[Judgement]:
         """See `Snapshot.judgements`."""
-        return feedback.judgements(self._connection, self._past)
+        return feedback.judgements(self._connection, self._past, query)
 
     def documents(self, scope: Scope, limit: int, *, expired: bool = False) -> list[StoredDocument]:
         """See `Snapshot.documents`."""
