@@ -192,11 +192,14 @@ class Store:
 
         `target` as in `find`, what has expired included. Raises NotFoundError when it names nothing.
         """
-        found = self.find(target, collection=collection, expired=True)
+        return self.forget_these(self.find(target, collection=collection, expired=True))
+
+    def forget_these(self, documents: Sequence[StoredDocument]) -> Forgotten:
+        """`forget` for documents that were found before, at least one; those that are gone meanwhile do no harm."""
         self._journal.settle()  # or a query that is part of the text would be written when the text is gone
         with self._index.bulk():
-            self._index.forget_all((document.collection, document.uri) for document in found)
-        return Forgotten(tuple(found), self._index.traces(min(document.created_at for document in found)))
+            self._index.forget_all((document.collection, document.uri) for document in documents)
+        return Forgotten(tuple(documents), self._index.traces(min(document.created_at for document in documents)))
 
     # --- getting out --------------------------------------------------------------------------------------------------
 
