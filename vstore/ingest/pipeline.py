@@ -8,7 +8,7 @@ stopped.
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import closing
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -48,6 +48,9 @@ class Model:
     chunker: Chunker
 
 
+Told = Callable[[str, str, WriteOutcome], None]  # a document's uri, its content hash, and what came of it
+
+
 @dataclass
 class Tally:
     """Counters of one ingest. The reading thread and the writing thread change different ones."""
@@ -60,6 +63,12 @@ class Tally:
     outcomes: dict[str, int] = field(default_factory=lambda: {"added": 0, "updated": 0, "unchanged": 0})
     embedded: int = 0
     skipped: list[Skipped] = field(default_factory=list)
+    told: Told = lambda *_: None  # by the reading thread of what is unchanged, by the writing thread of the rest
+
+    def unchanged(self, uri: str, content_hash: str) -> None:
+        """A document that is in the store as it is."""
+        self.outcomes["unchanged"] += 1
+        self.told(uri, content_hash, "unchanged")
 
     def count(self, document: Document, outcome: WriteOutcome | InputError) -> None:
         """What came of writing a document."""
@@ -67,6 +76,7 @@ class Tally:
             self.skipped.append(Skipped(Path(document.uri), str(outcome)))
         else:
             self.outcomes[outcome] += 1
+            self.told(document.uri, document.content_hash, outcome)
 
     def progress(self) -> Progress:
         """The counters now."""
@@ -95,9 +105,8 @@ def add_files(
     exist, and whatever `model` raises.
     """
     tally = Tally()
-    sandbox = Sandbox()
-    documents = _read(index, _files(targets, own, tally), sandbox, labels, tally)
-    ingest(index, model, _cut(index, documents, model, tally), tally, progress, abandon=sandbox.close)
+    files = _files(targets, own, tally)
+    _ingest_files(index, model, files, labels, tally, progress, NOTHING_READY)
     return tally.report()
 
 
@@ -136,6 +145,38 @@ def ingest(
             _follow(index, model, step, tally, progress)
     tally.bytes_passed = tally.bytes_total
     progress(tally.progress())
+
+
+def add_found(
+    index: Index,
+    model: Callable[[], Model],
+    files: Sequence[Path],
+    labels: Labels,
+    progress: Callable[[Progress], None],
+    told: Told,
+    ready: Ready,
+) -> AddReport:
+    """Ingest files that were found already (`find_below`), none of them the storage's own; as `add_files` otherwise.
+
+    `told` is called for each document that is in the store now, from two threads.
+    """
+    tally = Tally(told=told, bytes_total=sum(map(_size, files)))
+    _ingest_files(index, model, files, labels, tally, progress, ready)
+    return tally.report()
+
+
+def _ingest_files(
+    index: Index,
+    model: Callable[[], Model],
+    files: Iterable[Path],
+    labels: Labels,
+    tally: Tally,
+    progress: Callable[[Progress], None],
+    ready: Ready,
+) -> None:
+    sandbox = Sandbox()
+    documents = _read(index, files, sandbox, labels, tally)
+    ingest(index, model, _cut(index, documents, model, tally), tally, progress, ready=ready, abandon=sandbox.close)
 
 
 def add_document(index: Index, model: Callable[[], Model], document: Document) -> AddReport:
@@ -177,7 +218,7 @@ def _read(index: Index, files: Iterable[Path], sandbox: Sandbox, labels: Labels,
         size = _size(path)
         known = index.content_hash(labels.collection, file_uri(path))
         if known and known == source_hash(path, labels.collection, labels.tags, labels.metadata):
-            tally.outcomes["unchanged"] += 1
+            tally.unchanged(file_uri(path), known)
             tally.bytes_passed += size
         else:
             for found in read_file(path, sandbox, labels.collection, labels.tags, labels.metadata):
@@ -190,7 +231,7 @@ def _read(index: Index, files: Iterable[Path], sandbox: Sandbox, labels: Labels,
 def _cut(index: Index, documents: Iterable[Document], model: Callable[[], Model], tally: Tally) -> Iterator[Cut]:
     for document in documents:
         if index.content_hash(document.collection, document.uri) == document.content_hash:
-            tally.outcomes["unchanged"] += 1
+            tally.unchanged(document.uri, document.content_hash)
         else:
             yield document, model().chunker.chunk(document)
 

@@ -10,7 +10,7 @@ from __future__ import annotations
 import os
 import re
 import stat
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from itertools import chain
 from pathlib import Path
@@ -41,6 +41,14 @@ def find_files(targets: Iterable[str | Path]) -> Iterator[Path | Skipped]:
     """
     names = [targets] if isinstance(targets, str | Path) else list(targets)
     return _distinct(chain.from_iterable([_found(name) for name in names]))
+
+
+def find_below(root: Path, entered: Callable[[Path, os.stat_result], None]) -> Iterator[Path | Skipped]:
+    """The files of one folder as `find_files` gives them; `entered` is told of each folder whose entries are read.
+
+    `root` is absolute and without links. A folder that cannot be read is yielded as Skipped, also the root itself.
+    """
+    return _distinct(_walk(root, None, entered))
 
 
 def _distinct(found: Iterable[Path | Skipped]) -> Iterator[Path | Skipped]:
@@ -101,7 +109,9 @@ def _glob(pattern: Path) -> Iterator[Path | Skipped]:
     return chain([first], matches)
 
 
-def _walk(root: Path, glob: _Glob | None) -> Iterator[Path | Skipped]:
+def _walk(
+    root: Path, glob: _Glob | None, entered: Callable[[Path, os.stat_result], None] = lambda *_: None
+) -> Iterator[Path | Skipped]:
     """A folder's files by name, then its folders by name. `visited` ends loops of links."""
     visited: set[tuple[int, int]] = set()
     pending = [(root, Rules.above(root))]
@@ -116,6 +126,7 @@ def _walk(root: Path, glob: _Glob | None) -> Iterator[Path | Skipped]:
         if (status.st_dev, status.st_ino) in visited:
             continue
         visited.add((status.st_dev, status.st_ino))
+        entered(folder, status)
         rules = rules.within(folder)
         folders = []
         for name in names:
