@@ -31,6 +31,7 @@ LAYERS = (
     ("serving",),
     ("maintenance", "store"),
     ("moving", "refine"),
+    ("asynchronous", "integrations", "mcp", "ui", "watch"),
     ("cli",),
     ("__main__",),
 )

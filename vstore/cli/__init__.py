@@ -23,6 +23,7 @@ from vstore.cli.output import printable, printable_lines
 from vstore.cli.refine import refine
 from vstore.cli.retain import compact, forget, keep
 from vstore.cli.search import search
+from vstore.cli.watch import watch
 from vstore.cli.why import why
 from vstore.errors import VstoreError
 
@@ -66,6 +67,7 @@ def main(ctx: click.Context, db: str | None, read_only: bool, quiet: bool, verbo
 
 for command in (
     add,
+    watch,
     remember,
     search,
     why,
