@@ -120,14 +120,14 @@ def test_signals_end_it(home: Path, notes: Path, number: signal.Signals, code: i
 
 @pytest.mark.skipif(sys.platform == "win32", reason="SIGTERM cannot be caught there")
 def test_sigterm_in_the_middle_of_reading_leaves_whole_documents(home: Path, notes: Path) -> None:
-    for number in range(60):
+    for number in range(40):
         (notes / f"{number}.md").write_text(f"number {number}")
-    with watching(notes, 0.1) as process, Store(home / "memory.db", ToyEmbedder(16)) as store:
+    with watching(notes, 0.05) as process, Store(home / "memory.db", ToyEmbedder(16)) as store:
         until(lambda: len(store.documents()) >= 2)
         process.terminate()
         process.communicate(timeout=30)
         assert process.returncode == 0
         written = texts(store)
-    assert 2 <= len(written) < 62
+    assert 2 <= len(written) < 42
     assert all(Path(uri).read_text().strip() == text for uri, text in written.items())
     assert check(home / "memory.db").ok

@@ -49,6 +49,7 @@ def test_what_is_new_or_has_another_stamp_is_read() -> None:
         (["/r/sub", "/r/subway"], listing(skipped=["/r/sub"]), ("/r/subway",)),
         (["/r/x.jsonl#1"], listing(skipped=["/r/x.jsonl"]), ()),
         (["/r/a", "/r/sub/b"], listing(lost=["/r"]), ()),
+        (["/r/a", "/r/disk/b"], listing(lost=["/r/disk"]), ("/r/a",)),
         (["bytes:/r/sub/%FF"], listing(skipped=["/r/sub"]), ()),
         (["bytes:/r/%FF"], listing(lost=["/r"]), ()),
         (["bytes:/r/%FF", "bytes:/r/%FE"], listing("/r/\udcff"), ("bytes:/r/%FE",)),

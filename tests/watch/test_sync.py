@@ -300,7 +300,7 @@ def expected(root: Path) -> dict[str, str]:
     return found
 
 
-@settings(max_examples=15, deadline=None)
+@settings(max_examples=10, deadline=None)
 @given(st.lists(OPERATIONS, max_size=12))
 def test_after_any_changes_and_a_synchronisation_the_store_has_what_the_files_say(
     operations: list[tuple[str, ...]],

@@ -161,10 +161,11 @@ def _look(path: Path, root: Path, rules: Rules, glob: _Glob | None) -> Path | Sk
         return Skipped(path, "may hold secrets (name the file itself to add it)")
     if is_conventional(path.name):
         return None
-    if not actual.is_relative_to(root):
-        return Skipped(path, "a link that leads out of the folder (name its target to add it)")
-    if any(is_conventional(part) for part in actual.relative_to(root).parts):
-        return None
+    if actual is not path:  # of what is reached without a link, the folders around it were looked at before
+        if not actual.is_relative_to(root):
+            return Skipped(path, "a link that leads out of the folder (name its target to add it)")
+        if any(is_conventional(part) for part in actual.relative_to(root).parts):
+            return None
     if is_folder:
         return _Folder(actual)
     return actual if stat.S_ISREG(mode) else Skipped(path, "not a regular file")

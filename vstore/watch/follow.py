@@ -93,6 +93,7 @@ class _Following:
                     yield Event("synchronised", self._place, _summary(self._synchroniser.listing))
                 if not is_new:
                     self._wait()
+                self._rest()
         finally:
             self._notices.close()
 
@@ -131,7 +132,11 @@ class _Following:
             changed = self._notices.wait(min(due - now, config.WATCH_LOOK_S), self._stop)
             if changed or self._synchroniser.needs_a_look():
                 break
-        self._stop.wait(max(0.0, self._ended + config.WATCH_REST * self._synchroniser.walked_s - time.monotonic()))
+
+    def _rest(self) -> None:
+        """Let the next round wait for a while if it takes long, so that it takes little of what others need."""
+        rested = self._ended + config.WATCH_REST * self._synchroniser.compared_s
+        self._stop.wait(max(0.0, rested - time.monotonic()))
 
 
 def _remote(found: Iterable[Path]) -> Event | None:

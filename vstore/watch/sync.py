@@ -13,6 +13,7 @@ from itertools import islice
 from pathlib import Path
 
 from vstore import config
+from vstore.errors import StoreBusyError
 from vstore.ingest.pipeline import NOTHING_READY, Labels, Ready
 from vstore.ingest.walk import Skipped
 from vstore.paths import resolved_uri
@@ -40,7 +41,7 @@ class Synchroniser:
         forget_many: bool = False,
     ) -> None:
         self.listing = Listing()
-        self.walked_s = 0.0  # seconds that the last look took
+        self.compared_s = 0.0  # seconds that it took last to look and to compare
         self._store = store
         self.roots = roots
         self._labels = labels
@@ -54,7 +55,7 @@ class Synchroniser:
         self._files = Files()
         self._losses = Losses()
         self._trusted: dict[Path, Identity] = {}  # roots as they were when something was in them
-        self._named: Collection[Skipped] = ()
+        self._named: frozenset[Skipped] = frozenset()  # that were told
         self._refused: tuple[Refusal, ...] = ()
 
     @property
@@ -64,8 +65,11 @@ class Synchroniser:
 
     def needs_a_look(self) -> bool:
         """Whether something is different that gives no notice: a root, or the store. Raises as `Witness.check` does."""
-        if self._witness.check():
-            self._read.clear()
+        try:
+            if self._witness.check():
+                self._read.clear()
+                return True
+        except StoreBusyError:
             return True
         return bool(self.listing.lost) or any(identity(root) != self.listing.identities[root] for root in self.roots)
 
@@ -80,14 +84,14 @@ class Synchroniser:
             everything = True
         before, started = self.listing, time.monotonic()
         self.listing = look(self.roots, self._own_files)
-        self.walked_s = time.monotonic() - started
         self._read = {path: stamp for path, stamp in self._read.items() if path in self.listing.files}
         self._owes |= everything or self._may_lose(before)
         known = self._known() if self._owes else {}
         self._distrust_bare_roots(known)
-        yield from self._tell_what_is_unusable(before)
         stale = len(self._intake.stale)
         planned = self._plan(known)
+        self.compared_s = time.monotonic() - started
+        yield from self._tell_what_is_unusable(before)
         lost = frozenset((*planned.forget, *(uri for refusal in planned.refused for uri in refusal.uris)))
         is_quiet = self._losses.at_rest(lost, time.monotonic())
         rested = self._files.at_rest(planned.read, time.monotonic(), time.time())
@@ -130,8 +134,8 @@ class Synchroniser:
         for root in before.lost:
             if root not in self.listing.lost:
                 yield Event("back", root)
-        named, self._named = self._named, self.listing.skipped
-        yield from (Event("skipped", item.path, item.reason) for item in self._named if item not in named)
+        named, self._named = self._named, frozenset(self.listing.skipped)
+        yield from (Event("skipped", item.path, item.reason) for item in self.listing.skipped if item not in named)
 
     # --- what is done -------------------------------------------------------------------------------------------------
 
