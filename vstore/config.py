@@ -80,6 +80,7 @@ WATCH_REST: Final = 4.0  # times as long as a comparison took until the next one
 WATCH_FILES: Final = 256  # files handed to an ingest at once: between two of them it can be stopped
 WATCH_GUARD_DOCUMENTS: Final = 10  # documents; to lose fewer is no accident of the kind that empties a disk
 WATCH_GUARD_SHARE: Final = 0.5  # of the documents of a folder that are forgotten at once without being confirmed
+WATCH_GUARD_LATER_S: Final = 86_400.0  # seconds after the last of them came in up to which other documents count
 WATCH_REUSED_CHUNKS: Final = 10_000  # vectors of files that moved, kept for their new places: 15 MB
 WATCH_ATTEMPTS: Final = 5  # times that notices are asked for while folders come and go, before polling
 WATCH_RETRY_S: Final = 5.0  # seconds after which a store that was busy is written to again; it waited as long itself

@@ -82,5 +82,6 @@ def until(condition: Callable[[], object]) -> None:
 
 
 def texts(store: Store) -> dict[str, str]:
-    """uri -> text of all documents."""
-    return {document.uri: store.get(document.uri).text for document in store.documents()}
+    """uri -> text of all documents, at one moment."""
+    with store.index.snapshot():
+        return {document.uri: store.get(document.uri).text for document in store.documents()}

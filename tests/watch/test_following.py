@@ -312,11 +312,16 @@ def test_notices_of_what_is_ignored_and_of_the_store_itself_are_dropped(notes: P
     own = notes / "memory.db-wal"
     watching = notices.Watching([own])
     try:
-        watching.follow(look([notes]))
+        found = look([notes])
+        assert watching.follow(found)
         dropped = [own, notes / ".a.md.swp", notes / "node_modules", notes / "node_modules" / "x" / "y.js"]
         taken = [notes / "a.md", notes / "new.md", notes / ".gitignore", notes / "sub", notes / "sub" / "x.md", notes]
         assert [path.name for path in (*dropped, *taken) if watching._concerns(2, path)] == [
             path.name for path in taken
         ]
+        assert not watching.follow(found)
+        watching._concerns(notices._DELETED, notes / "sub")  # and one is made with the same number, perhaps
+        assert watching.follow(found)
+        assert not watching.follow(found)
     finally:
         watching.close()

@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
+from datetime import datetime, timedelta, timezone
 from pathlib import Path
 
 import pytest
 
 from vstore.ingest.walk import Skipped
 from vstore.watch.listing import Listing, Stamp
-from vstore.watch.plan import Refusal, file_of, is_too_much, plan
+from vstore.watch.plan import Plan, Refusal, file_of, is_too_much, plan
 
 ROOT = Path("/r")
+NOW = datetime(2026, 1, 31, 12, tzinfo=timezone.utc)
 OLD, NEW = Stamp(1, 10, 100, 100), Stamp(1, 11, 200, 200)
 
 
@@ -23,14 +25,23 @@ def listing(*names: str, skipped: Sequence[str] = (), lost: Sequence[str] = ()) 
     )
 
 
+def ago(uris: Iterable[str], **time: float) -> dict[str, datetime]:
+    """Documents that came in that long before NOW."""
+    return dict.fromkeys(uris, NOW - timedelta(**time))
+
+
+def planned(known: dict[Path, dict[str, datetime]], found: Listing, **more: object) -> Plan:
+    return plan(known, found, {}, **({"noticed": NOW} | more))  # type: ignore[arg-type]
+
+
 def forgotten(known: Sequence[str], found: Listing, **more: object) -> tuple[str, ...]:
-    return plan({ROOT: known}, found, {}, **more).forget  # type: ignore[arg-type]
+    return planned({ROOT: ago(known)}, found, **more).forget
 
 
 def test_what_is_new_or_has_another_stamp_is_read() -> None:
     found = listing("/r/new", "/r/same", "/r/changed")
     read = {Path("/r/same"): OLD, Path("/r/changed"): NEW, Path("/r/gone"): OLD}
-    assert list(plan({}, found, read).read) == [Path("/r/new"), Path("/r/changed")]
+    assert list(plan({}, found, read, noticed=NOW).read) == [Path("/r/new"), Path("/r/changed")]
 
 
 @pytest.mark.parametrize(
@@ -78,27 +89,40 @@ def test_more_than_half_of_a_folder_and_ten_documents_or_more_are_too_much(
 
 
 def test_too_much_is_refused_for_one_root_and_done_for_the_other() -> None:
-    many, few = [f"/r/{number}" for number in range(12)], ["/s/a", "/s/b"]
-    planned = plan({ROOT: many, Path("/s"): few}, listing("/r/0", "/s/a"), {})
-    assert planned.forget == ("/s/b",)
-    assert planned.refused == (Refusal(ROOT, tuple(many[1:]), 12),)
-    assert plan({ROOT: many}, listing("/r/0"), {}, forget_many=True).forget == tuple(many[1:])
+    many, few = ago(f"/r/{number}" for number in range(12)), ago(["/s/a", "/s/b"])
+    found = planned({ROOT: many, Path("/s"): few}, listing("/r/0", "/s/a"))
+    assert found.forget == ("/s/b",)
+    assert found.refused == (Refusal(ROOT, tuple(many)[1:], 11, 12),)
+    assert found.gone == {"/s/b", *many} - {"/r/0"}
+    assert planned({ROOT: many}, listing("/r/0"), forget_many=True).forget == tuple(many)[1:]
 
 
 def test_what_is_at_another_place_now_does_not_count_as_a_loss() -> None:
-    many = [f"/r/{number}" for number in range(12)]
-    planned = plan({ROOT: many}, listing("/r/x"), {}, excused=many[:3])
-    assert (planned.forget, planned.refused) == (tuple(many), ())
-    assert plan({ROOT: many}, listing("/r/x"), {}, excused=many[:2]).refused
+    many = ago(f"/r/{number}" for number in range(12))
+    found = planned({ROOT: many}, listing("/r/x"), excused=list(many)[:3])
+    assert (found.forget, found.refused) == (tuple(many), ())
+    assert planned({ROOT: many}, listing("/r/x"), excused=list(many)[:2]).refused
+
+
+def test_what_came_in_since_does_not_make_a_loss_look_small() -> None:
+    old = ago((f"/r/{number}" for number in range(10)), days=30)
+    new = ago((f"/r/new{number}" for number in range(100)), minutes=5)
+    known = {ROOT: old | new}
+    assert planned(known, listing(*new)).refused == (Refusal(ROOT, tuple(old), 10, 10),)  # a day after, at most
+    young = ago(old, minutes=10)
+    assert planned({ROOT: young | new}, listing(*new)).forget == tuple(young)
+    since = NOW - timedelta(minutes=7)
+    assert planned({ROOT: young | new}, listing(*new), noticed=since).refused
+    beside = ago((f"/r/beside{number}" for number in range(10)), days=29.5)
+    assert planned({ROOT: old | new | beside}, listing(*new, *beside)).forget == tuple(old)
 
 
 def test_a_root_within_another_one_can_refuse_for_both() -> None:
-    inner = [f"/r/in/{number}" for number in range(10)]
-    outer = [f"/r/{number}" for number in range(20)]
-    found = listing(*outer[1:])
-    planned = plan({ROOT: [*outer, *inner], Path("/r/in"): inner}, found, {})
-    assert planned.forget == ("/r/0",)
-    assert [refusal.root for refusal in planned.refused] == [Path("/r/in")]
+    inner = ago(f"/r/in/{number}" for number in range(10))
+    outer = ago(f"/r/{number}" for number in range(20))
+    found = planned({ROOT: outer | inner, Path("/r/in"): inner}, listing(*list(outer)[1:]))
+    assert found.forget == ("/r/0",)
+    assert [refusal.root for refusal in found.refused] == [Path("/r/in")]
 
 
 @pytest.mark.parametrize(

@@ -12,7 +12,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from toy import ToyEmbedder
-from watch.following import texts
+from watch.following import Following, texts
 
 from vstore import Store, config
 from vstore.errors import InputError, NotFoundError, StoreBusyError
@@ -180,6 +180,20 @@ def test_to_lose_most_of_a_folder_has_to_be_confirmed(store: Store, notes: Path)
     assert sorted(texts(store)) == [str(notes / "a.md"), str(notes / "c.md")]
 
 
+def test_other_files_in_the_place_of_all_do_not_hide_the_loss(store: Store, notes: Path) -> None:
+    many(notes, 12)
+    once(store, notes)
+    shutil.rmtree(notes)
+    notes.mkdir()
+    for number in range(40):
+        (notes / f"other{number}.md").write_text(f"other {number}")
+    with Following(store, notes, ready=False) as following:
+        assert following.wait("refused", notes).documents == 14
+        (notes / "other1.md").unlink()
+        following.wait("refused", notes, 2)
+    assert len(texts(store)) == 14 + 40
+
+
 def test_moving_most_of_a_folder_is_no_loss_and_embeds_nothing(
     store: Store, notes: Path, embedder: ToyEmbedder
 ) -> None:
@@ -247,7 +261,7 @@ def test_names_that_are_no_unicode_are_followed_as_well(store: Store, notes: Pat
 
 
 NAMES = st.sampled_from(
-    ["a.md", "b.txt", "sub/a.md", "sub/b.md", "sub/deep/c.md", "rows.jsonl", ".hidden.md", "out/x.md", ".gitignore"]
+    ["a.md", "b.txt", "sub/a.md", "sub/b.md", "sub/deep/c.md", "rows.jsonl", ".hidden.md", "out/x.md"]
 )
 TEXTS = st.sampled_from(["alpha", "beta", "gamma delta"])
 RULES = st.sampled_from(["", "out/\n", "*.txt\n", "sub/*\n!sub/a.md\n"])
@@ -272,13 +286,13 @@ def apply(root: Path, operation: tuple[str, ...]) -> None:
         shutil.rmtree(path, ignore_errors=True)
     elif kind == "delete":
         path.unlink(missing_ok=True)
-    elif kind == "write" and not path.is_symlink() and path.name != ".gitignore":
+    elif kind == "write" and not path.is_symlink():
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text(f'{{"id": "{names[1]}", "text": "{names[1]}"}}\n' if path.suffix == ".jsonl" else names[1])
     elif kind in ("rename", "link"):
         target = root / names[1]
         target.parent.mkdir(parents=True, exist_ok=True)
-        if kind == "rename" and path.is_file() and ".gitignore" not in (path.name, target.name):
+        if kind == "rename" and path.is_file():
             path.replace(target)
         elif kind == "link" and not target.exists() and not target.is_symlink() and target.suffix == path.suffix:
             target.symlink_to(path)

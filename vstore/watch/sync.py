@@ -9,6 +9,7 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Collection, Iterator, Mapping, Sequence
+from datetime import datetime, timezone
 from itertools import islice
 from pathlib import Path
 
@@ -25,6 +26,8 @@ from vstore.watch.listing import Identity, Listing, Stamp, identity, look
 from vstore.watch.plan import Plan, Refusal, file_of, plan
 from vstore.watch.settling import Files, Losses
 from vstore.watch.witness import Witness
+
+Known = Mapping[Path, Mapping[str, StoredDocument]]  # the documents of each root, by uri
 
 
 class Synchroniser:
@@ -54,6 +57,7 @@ class Synchroniser:
         self._owes = True  # a comparison with what the store has, because something may be gone
         self._files = Files()
         self._losses = Losses()
+        self._noticed: datetime | None = None  # since when something is gone that is not forgotten
         self._trusted: dict[Path, Identity] = {}  # roots as they were when something was in them
         self._named: frozenset[Skipped] = frozenset()  # that were told
         self._refused: tuple[Refusal, ...] = ()
@@ -90,19 +94,20 @@ class Synchroniser:
         self._distrust_bare_roots(known)
         stale = len(self._intake.stale)
         planned = self._plan(known)
+        if planned.gone and self._noticed is None:
+            self._noticed = datetime.now(timezone.utc)
         self.compared_s = time.monotonic() - started
         yield from self._tell_what_is_unusable(before)
-        lost = frozenset((*planned.forget, *(uri for refusal in planned.refused for uri in refusal.uris)))
-        is_quiet = self._losses.at_rest(lost, time.monotonic())
+        is_quiet = self._losses.at_rest(planned.gone, time.monotonic())
         rested = self._files.at_rest(planned.read, time.monotonic(), time.time())
-        yield from self._take_in(rested, known, lost)
+        yield from self._take_in(rested, known, planned.gone)
         self._owes |= len(self._intake.stale) > stale
         if known and is_quiet and not self._files.pending and len(self._intake.stale) == stale:
             yield from self._forget(known, planned)
 
     # --- what there is ------------------------------------------------------------------------------------------------
 
-    def _known(self) -> dict[Path, dict[str, StoredDocument]]:
+    def _known(self) -> Known:
         """The documents of each root, by uri."""
         return {root: {document.uri: document for document in self._intake.documents(root)} for root in self.roots}
 
@@ -112,11 +117,21 @@ class Synchroniser:
         is_doubted = now.in_doubt() != before.in_doubt()
         return is_doubted or bool(now.bare or self._intake.stale or before.files.keys() - now.files.keys())
 
-    def _plan(self, known: Mapping[Path, Collection[str]], excused: Collection[str] = ()) -> Plan:
-        stale, forget_many = self._intake.stale, self._forget_many
-        return plan(known, self.listing, self._read, stale, excused=excused, forget_many=forget_many)
+    def _plan(self, known: Known, excused: Collection[str] = ()) -> Plan:
+        came_in = {
+            root: {uri: document.created_at for uri, document in documents.items()} for root, documents in known.items()
+        }
+        return plan(
+            came_in,
+            self.listing,
+            self._read,
+            self._intake.stale,
+            noticed=self._noticed or datetime.now(timezone.utc),
+            excused=excused,
+            forget_many=self._forget_many,
+        )
 
-    def _distrust_bare_roots(self, known: Mapping[Path, Collection[str]]) -> None:
+    def _distrust_bare_roots(self, known: Known) -> None:
         """Without what was mounted there, a folder is empty. It was emptied if it is still the same folder."""
         listing = self.listing
         for root in listing.bare:
@@ -139,25 +154,21 @@ class Synchroniser:
 
     # --- what is done -------------------------------------------------------------------------------------------------
 
-    def _take_in(
-        self, rested: Mapping[Path, Stamp], known: Mapping[Path, Mapping[str, StoredDocument]], lost: Collection[str]
-    ) -> Iterator[Event]:
+    def _take_in(self, rested: Mapping[Path, Stamp], known: Known, lost: Collection[str]) -> Iterator[Event]:
         ready = self._vectors_of(lost, known, rested)
         left = iter(rested.items())
         while (batch := dict(islice(left, config.WATCH_FILES))) and not self._stop.is_set():
             yield from self._intake.read([*batch], ready)
             self._read |= batch
 
-    def _vectors_of(
-        self, lost: Collection[str], known: Mapping[Path, Mapping[str, StoredDocument]], rested: Collection[Path]
-    ) -> Ready:
+    def _vectors_of(self, lost: Collection[str], known: Known, rested: Collection[Path]) -> Ready:
         """Vectors of what is gone, if there are files that the store does not know: they may have been moved."""
         documents = _by_uri(known)
         if not lost or all(resolved_uri(path) in documents for path in rested):
             return NOTHING_READY
         return self._intake.vectors_of([documents[uri] for uri in lost])
 
-    def _forget(self, known: Mapping[Path, Mapping[str, StoredDocument]], planned: Plan) -> Iterator[Event]:
+    def _forget(self, known: Known, planned: Plan) -> Iterator[Event]:
         if planned.refused:
             planned = self._plan(known, excused=self._moved(planned))
         documents = _by_uri(known)
@@ -170,6 +181,7 @@ class Synchroniser:
             if refusal not in self._refused:
                 yield Event("refused", refusal.root, _advice(refusal), len(refusal.uris))
         self._refused = planned.refused
+        self._noticed = self._noticed if planned.refused else None
         self._intake.stale.clear()
         self._owes = False
 
@@ -182,7 +194,7 @@ class Synchroniser:
         return self._store.index.content_hash(self._labels.collection, uri)
 
 
-def _by_uri(known: Mapping[Path, Mapping[str, StoredDocument]]) -> dict[str, StoredDocument]:
+def _by_uri(known: Known) -> dict[str, StoredDocument]:
     return {uri: document for of_root in known.values() for uri, document in of_root.items()}
 
 
@@ -201,6 +213,6 @@ def _forgotten(uris: Collection[str], listed: Collection[str]) -> Iterator[Event
 
 def _advice(refusal: Refusal) -> str:
     return (
-        f"{len(refusal.uris):,} of the {refusal.known:,} documents stored of it would be forgotten, for their files "
+        f"{refusal.lost:,} of the {refusal.known:,} documents stored of it would be forgotten, for their files "
         "are gone or left out now; if that is right, start again with --forget-many"
     )
