@@ -175,6 +175,20 @@ def test_a_file_is_read_when_it_has_been_written(
     assert "line 19" in texts(store)[str(notes / "c.md")]
 
 
+def test_nothing_is_forgotten_while_something_is_being_written_that_may_be_the_same(
+    store: Store, notes: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(config, "WATCH_SETTLE_S", 0.4)  # longer than a loss is waited for
+    with Following(store, notes) as following:
+        (notes / "c.md").write_text("# Apples\n\nare red")
+        (notes / "a.md").unlink()
+        following.wait("forgotten", notes / "a.md")
+    assert [(event.kind, event.path.name) for event in following.events[-2:]] == [
+        ("added", "c.md"),
+        ("forgotten", "a.md"),
+    ]
+
+
 def test_a_limit_of_the_system_is_told_once_and_folders_are_walked_instead(
     store: Store, notes: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
