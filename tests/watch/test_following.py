@@ -324,9 +324,9 @@ def test_notices_of_what_is_ignored_and_of_the_store_itself_are_dropped(notes: P
     from vstore.watch.listing import look
 
     own = notes / "memory.db-wal"
-    watching = notices.Watching([own])
+    watching = notices.Watching(notes / "memory.db")
     try:
-        found = look([notes])
+        found = look([notes], notes / "memory.db")
         assert watching.follow(found)
         dropped = [own, notes / ".a.md.swp", notes / "node_modules", notes / "node_modules" / "x" / "y.js"]
         taken = [notes / "a.md", notes / "new.md", notes / ".gitignore", notes / "sub", notes / "sub" / "x.md", notes]

@@ -13,7 +13,6 @@ from typing import Any, Final
 from vstore import arguments, config, place
 from vstore.errors import StoreBusyError
 from vstore.ingest.pipeline import Labels
-from vstore.paths import own_files
 from vstore.store import Store
 from vstore.types import DEFAULT_COLLECTION
 from vstore.watch.events import Event
@@ -52,13 +51,12 @@ def watch(
     """
     labels = Labels(arguments.collection_name(collection), arguments.tag_names(tags), arguments.metadata(metadata))
     found = roots(paths)
-    own = own_files(store.path)
     stop = stop or threading.Event()
-    synchroniser = Synchroniser(store, found, labels, own, stop, forget_many=forget_many)
+    synchroniser = Synchroniser(store, found, labels, stop, forget_many=forget_many)
     if once:
         return _once(synchroniser, stop)
     remote = None if poll else _remote(found)
-    notices = Polling() if poll or remote else Watching(own)
+    notices = Polling() if poll or remote else Watching(store.path)
     following = _Following(synchroniser, notices, stop, store.path)
     return chain([remote] if remote else [], following.events())
 

@@ -11,7 +11,7 @@ from typing import NamedTuple
 
 from vstore.errors import NotFoundError
 from vstore.ingest.walk import Skipped, find_below
-from vstore.paths import beginnings, expanded, resolved_uri
+from vstore.paths import beginnings, expanded, files_of, resolved_uri
 
 
 class Stamp(NamedTuple):
@@ -74,26 +74,27 @@ def roots(paths: str | Path | Iterable[str | Path]) -> tuple[Path, ...]:
     return tuple(found)
 
 
-def look(roots: Iterable[Path], own_files: Collection[Path] = ()) -> Listing:
-    """What is below the roots now. `own_files`, those of the store, are left out without a word."""
+def look(roots: Iterable[Path], store: Path) -> Listing:
+    """What is below the roots now. The files of the store, by whatever names, are left out without a word."""
     listing = Listing()
+    own = frozenset(filter(None, map(identity, files_of(store))))
     for root in roots:
-        reason = _look_at(root, listing, own_files)
+        reason = _look_at(root, listing, own)
         if reason:
             listing.lost[root] = reason
     return listing
 
 
-def identity(root: Path) -> Identity | None:
-    """Which file or folder a root is, None when it cannot be told."""
+def identity(path: Path) -> Identity | None:
+    """Which file or folder lies at a path, None when it cannot be told."""
     try:
-        status = root.stat()
+        status = path.stat()
     except OSError:
         return None
     return Identity(status.st_dev, status.st_ino)
 
 
-def _look_at(root: Path, listing: Listing, own_files: Collection[Path]) -> str | None:
+def _look_at(root: Path, listing: Listing, own: Collection[Identity]) -> str | None:
     """Add what is below one root to the listing, or say why it cannot be told."""
     try:
         status = root.lstat()
@@ -103,45 +104,43 @@ def _look_at(root: Path, listing: Listing, own_files: Collection[Path]) -> str |
     if root.resolve() != root:
         return "it, or a folder above it, became a link; watch what it leads to"
     if stat.S_ISREG(status.st_mode):
-        _put(root, listing)
-        listing.folders.setdefault(root.parent, _identity_of(root.parent))
+        _put(root, listing, own)
         return None
     if not stat.S_ISDIR(status.st_mode):
         return "it is neither a file nor a folder any more"
-    reason = _look_below(root, listing, own_files)
+    reason = _look_below(root, listing, own)
     if reason is None and identity(root) != before:
         return "something was mounted there, or unmounted, while it was read"
     return reason
 
 
-def _look_below(root: Path, listing: Listing, own_files: Collection[Path]) -> str | None:
+def _look_below(root: Path, listing: Listing, own: Collection[Identity]) -> str | None:
     def entered(folder: Path, status: os.stat_result) -> None:
         listing.folders[folder] = Identity(status.st_dev, status.st_ino)
 
     is_bare = True
     for found in find_below(root, entered):
         is_bare = False
-        if isinstance(found, Skipped):
-            if found.path == root:
-                return f"it {found.reason}"
+        if not isinstance(found, Skipped):
+            _put(found, listing, own)
+        elif found.path == root:
+            return f"it {found.reason}"
+        else:
             listing.skipped.append(found)
-        elif found not in own_files:
-            _put(found, listing)
-            if found.parent not in listing.folders:  # a link leads to it, into a folder that is left out
-                listing.folders[found.parent] = _identity_of(found.parent)
     if is_bare:
         listing.bare.add(root)
     return None
 
 
-def _put(path: Path, listing: Listing) -> None:
+def _put(path: Path, listing: Listing, own: Collection[Identity]) -> None:
+    """Add a file, and the folder it is in, which the walk need not have entered: a link may lead into it."""
     try:
         status = path.stat()
     except OSError as error:  # since it was found
         listing.skipped.append(Skipped(path, f"cannot be read: {error.strerror}"))
         return
+    if Identity(status.st_dev, status.st_ino) in own:
+        return
     listing.files[path] = Stamp(status.st_ino, status.st_size, status.st_mtime_ns, status.st_ctime_ns)
-
-
-def _identity_of(folder: Path) -> Identity:
-    return identity(folder) or Identity(0, 0)
+    if path.parent not in listing.folders:
+        listing.folders[path.parent] = identity(path.parent) or Identity(0, 0)

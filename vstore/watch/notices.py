@@ -16,7 +16,7 @@ from typing import Any, Final, Protocol
 from vstore import config
 from vstore.errors import MissingExtraError
 from vstore.ingest.ignore import is_conventional
-from vstore.paths import is_unicode
+from vstore.paths import files_of, is_unicode
 from vstore.watch.listing import Identity, Listing
 
 # With inotify each folder costs a watch of its own, and a watch of a whole tree one for each folder that is ignored.
@@ -68,8 +68,8 @@ class Polling:
 class Watching:
     """The notices of the operating system, by watchfiles."""
 
-    def __init__(self, own_files: Collection[Path]) -> None:
-        """`own_files` are the store's, which change with all that is done here. Raises MissingExtraError."""
+    def __init__(self, store: Path) -> None:
+        """The files of the store change with all that is done here, and are passed over. Raises MissingExtraError."""
         try:
             from watchfiles import _rust_notify  # its watch() cannot be given other folders, nor say when it began
         except ModuleNotFoundError as error:
@@ -77,7 +77,7 @@ class Watching:
                 "following changes needs watchfiles: pip install 'vstore[watch]'; or use --poll, or --once"
             ) from error
         self._rust: Any = _rust_notify
-        self._own_files = frozenset(own_files)
+        self._own_files = frozenset(files_of(store))
         self._open: Any = None
         self._folders: Mapping[Path, Identity] = {}
         self._files: Collection[Path] = frozenset()

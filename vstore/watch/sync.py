@@ -38,7 +38,6 @@ class Synchroniser:
         store: Store,
         roots: Sequence[Path],
         labels: Labels,
-        own_files: Collection[Path],
         stop: threading.Event,
         *,
         forget_many: bool = False,
@@ -48,7 +47,6 @@ class Synchroniser:
         self._store = store
         self.roots = roots
         self._labels = labels
-        self._own_files = own_files
         self._stop = stop
         self._forget_many = forget_many
         self._witness = Witness(store, labels.collection)
@@ -87,7 +85,7 @@ class Synchroniser:
             self._read.clear()
             everything = True
         before, started = self.listing, time.monotonic()
-        self.listing = look(self.roots, self._own_files)
+        self.listing = look(self.roots, self._store.path)
         self._read = {path: stamp for path, stamp in self._read.items() if path in self.listing.files}
         self._owes |= everything or self._may_lose(before)
         known = self._known() if self._owes else {}
