@@ -719,3 +719,28 @@ def test_metadata_that_is_nested_too_deeply_or_in_itself_is_refused(store: Store
         with pytest.raises(InputError, match="nested more than 500 levels deep; flatten it"):
             store.remember("blue", metadata=metadata)
     assert store.stats().documents == 1
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="names there are always Unicode")
+def test_a_folder_names_also_its_files_whose_names_are_no_unicode(tmp_path: Path, embedder: ToyEmbedder) -> None:
+    folder = tmp_path / "nötes"
+    folder.mkdir()
+    (folder / os.fsdecode(b"x\xff.md")).write_text("Pears.")
+    (folder / "y.md").write_text("Plums.")
+    with Store(tmp_path / "memory.db", embedder) as store:
+        store.add(folder)
+        assert len(store.find(folder)) == 2
+        assert len(store.forget(folder)) == 2
+        assert store.documents() == []
+
+
+def test_documents_that_were_found_are_forgotten_and_those_below_them_are_not(
+    tmp_path: Path, embedder: ToyEmbedder
+) -> None:
+    with Store(tmp_path / "memory.db", embedder) as store:
+        store.remember("A folder's note.", uri="/notes")
+        store.remember("In the folder.", uri="/notes/a")
+        found = store.find("/notes")
+        assert [document.uri for document in store.forget(found)] == ["/notes"]
+        store.forget(found)
+        assert [document.uri for document in store.documents()] == ["/notes/a"]

@@ -15,6 +15,7 @@ from vstore import config
 from vstore.addresses import uris
 from vstore.errors import FilterError, InputError
 from vstore.filters import conjunction, to_milliseconds
+from vstore.paths import beginnings
 from vstore.types import Mode, Query, Scope, Span, StoredDocument
 
 
@@ -22,15 +23,16 @@ def targets(name: str) -> Iterator[dict[str, Any]]:
     """Filters for what a name may stand for, in the order in which they are tried."""
     for uri in uris(name):
         yield {"@uri": uri}
-    yield _below(uri)  # the last one is that of a path, or an address in its normal form
+    yield below(uri)  # the last one is that of a path, or an address in its normal form
 
 
-def _below(path: str) -> dict[str, Any]:
-    """Everything in a folder, and every row of a file with many documents (`path#row`): a range of uris."""
-    root = path.rstrip("/")
-    folder = {"@uri": {"$gte": f"{root}/", "$lt": f"{root}0"}}  # "0" follows "/"
-    rows = {"@uri": {"$gte": f"{root}#", "$lt": f"{root}$"}}  # "$" follows "#"
-    return {"$or": [folder, rows]}
+def below(uri: str) -> dict[str, Any]:
+    """Everything in a folder, and every row of a file with many documents (`path#row`): ranges of uris."""
+    ranges = []
+    for root in beginnings(uri):
+        ranges.append({"@uri": {"$gte": f"{root}/", "$lt": f"{root}0"}})  # "0" follows "/"
+        ranges.append({"@uri": {"$gte": f"{root}#", "$lt": f"{root}$"}})  # "$" follows "#"
+    return {"$or": ranges}
 
 
 def collection_name(collection: str) -> str:

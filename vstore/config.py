@@ -80,6 +80,25 @@ MAX_EXPORT_HEADER: Final = 2**16  # bytes of its first line, of which it has som
 MAX_EXPORT_LINE: Final = 512 * 2**20  # bytes; the longest document we accept has about 300 MB with its vectors
 MAX_METADATA_DEPTH: Final = 500  # nested levels; half of what SQLite's JSON and Python's stack take
 
+# --- watching ---------------------------------------------------------------------------------------------------------
+
+WATCH_QUIET_MS: Final = 100  # milliseconds without another change after which a burst of them is over
+WATCH_BURST_MS: Final = 1_000  # milliseconds a burst is collected; the next one begins then
+WATCH_SETTLE_S: Final = 0.5  # seconds for which a file must not have changed to be read; editors save in far less
+WATCH_UNSETTLED_S: Final = 30.0  # seconds after which a file that never rests, such as a log, is read nevertheless
+WATCH_GONE_S: Final = 2.0  # seconds without another loss before anything is forgotten: a removal is judged as a whole
+WATCH_LOOK_S: Final = 2.0  # seconds between looks at what gives no notice: whether folders and store are still there
+WATCH_RESCAN_S: Final = 600.0  # seconds after which everything is compared anew: notices can be lost
+WATCH_POLL_S: Final = 5.0  # seconds between two walks where no notices are given
+WATCH_REST: Final = 4.0  # times as long as a comparison took until the next one: at most a fifth of a processor
+WATCH_FILES: Final = 256  # files handed to an ingest at once: between two of them it can be stopped
+WATCH_GUARD_DOCUMENTS: Final = 10  # documents; to lose fewer is no accident of the kind that empties a disk
+WATCH_GUARD_SHARE: Final = 0.5  # of the documents of a folder that are forgotten at once without being confirmed
+WATCH_GUARD_LATER_S: Final = 86_400.0  # seconds after the last of them came in up to which other documents count
+WATCH_REUSED_CHUNKS: Final = 10_000  # vectors of files that moved, kept for their new places: 15 MB
+WATCH_ATTEMPTS: Final = 5  # times that notices are asked for while folders come and go, before polling
+WATCH_RETRY_S: Final = 5.0  # seconds after which a store that was busy is written to again; it waited as long itself
+
 # --- chunking ---------------------------------------------------------------------------------------------------------
 
 CHUNK_CHARS: Final = 1_000  # characters, for embedders that show no tokenizer: about 220 English tokens

@@ -10,6 +10,7 @@ from urllib.parse import quote
 
 from vstore.errors import InputError
 
+_BYTES = "bytes:"  # what the uri of a path begins with that is no valid Unicode
 BESIDE = ("-wal", "-shm", "-journal")  # what SQLite adds to the name of a database for its own files
 
 
@@ -65,8 +66,23 @@ def file_uri(path: Path) -> str:
     A path that is no valid Unicode (bytes that are not arrive as lone surrogates) is percent-encoded behind `bytes:`,
     so that two such names never share a uri.
     """
-    text = path.resolve().as_posix()
-    return text if is_unicode(text) else f"bytes:{quote(os.fsencode(text))}"
+    return resolved_uri(path.resolve())
+
+
+def resolved_uri(path: Path) -> str:
+    """`file_uri` of a path that is absolute and without links."""
+    text = path.as_posix()
+    return text if is_unicode(text) else _in_bytes(text)
+
+
+def beginnings(uri: str) -> tuple[str, ...]:
+    """How the uris of the files in a folder may begin, given its own: names in it need not be valid Unicode."""
+    root = uri.rstrip("/")
+    return (root,) if root.startswith(_BYTES) else (root, _in_bytes(root))
+
+
+def _in_bytes(path: str) -> str:
+    return f"{_BYTES}{quote(os.fsencode(path))}"
 
 
 def uris(name: str) -> Iterator[str]:

@@ -34,12 +34,18 @@ def concerns(path: Path) -> tuple[str, ...]:
     return (*_mounted(path), *_synchronised(path))
 
 
-def _mounted(path: Path) -> Iterator[str]:
+def network(path: Path) -> str | None:
+    """The kind of file system a path, resolved, is on, if other machines may write to it; None as far as is known."""
+    if path.drive.startswith("\\\\"):  # as in \\server\share
+        return "a network share"
     kind = file_system(_mounts(), PurePosixPath(path)) if sys.platform == "linux" else None
     is_remote = kind in _NETWORK or (kind is not None and kind.startswith("fuse.") and kind not in _LOCAL)
-    if path.drive.startswith("\\\\"):  # as in \\server\share
-        kind, is_remote = "a network share", True
-    if is_remote:
+    return kind if is_remote else None
+
+
+def _mounted(path: Path) -> Iterator[str]:
+    kind = network(path)
+    if kind is not None:
         yield (
             f"{path.parent} is on {kind}, where SQLite's locks and its log are not safe as soon as two machines use "
             "them; keep the store on a local disk"

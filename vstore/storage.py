@@ -144,6 +144,9 @@ class Index(Protocol):
     def bulk(self) -> AbstractContextManager[None]:
         """Many writes in a row: each safe from a crash of the process, all safe from a power loss at the end."""
 
+    def generation(self) -> int:
+        """A number that changes when the whole content is replaced (a restore); also when tables come or go."""
+
     def open_space(self, fingerprint: str, dimension: int, model: str, calibration: Calibration | None = None) -> Space:
         """Make this the active space of an empty store, or check that it is the active one already.
 

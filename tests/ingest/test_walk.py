@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from vstore.errors import NotFoundError
-from vstore.ingest.walk import Skipped, find_files
+from vstore.ingest.walk import Skipped, find_below, find_files
 
 
 @pytest.fixture
@@ -163,3 +163,16 @@ def test_folders_nested_deeper_than_the_recursion_limit_are_read(root: Path) -> 
         (folders[-1] / "deep.md").unlink()  # before the recursive clean-up of temporary folders meets them
         for folder in reversed(folders):
             folder.rmdir()
+
+
+def test_who_looks_below_a_folder_is_told_which_folders_were_entered(root: Path) -> None:
+    write(root, "a.md", "sub/b.md", "out/c.md", "node_modules/x.js", ".git/config")
+    write(root, ".gitignore", text="out/\n")
+    (root / "sub" / "loop").symlink_to(root)
+    entered = []
+    files = list(find_below(root, lambda folder, status: entered.append((folder, status.st_ino))))
+    assert files == [root / "a.md", root / "sub" / "b.md"]
+    assert entered == [(folder, folder.stat().st_ino) for folder in (root, root / "sub")]
+    assert [item.path for item in find_below(root / "nothing", lambda *_: None) if isinstance(item, Skipped)] == [
+        root / "nothing"
+    ]

@@ -24,6 +24,7 @@ from vstore.cli.refine import refine
 from vstore.cli.retain import compact, forget, keep
 from vstore.cli.search import search
 from vstore.cli.ui import ui
+from vstore.cli.watch import watch
 from vstore.cli.why import why
 from vstore.errors import VstoreError
 
@@ -67,6 +68,7 @@ def main(ctx: click.Context, db: str | None, read_only: bool, quiet: bool, verbo
 
 for command in (
     add,
+    watch,
     remember,
     search,
     why,

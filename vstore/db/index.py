@@ -29,7 +29,7 @@ from vstore.db import (
 )
 from vstore.db.analysis import tokenizer
 from vstore.db.clock import from_datetime, now, to_datetime
-from vstore.db.connection import Database
+from vstore.db.connection import Database, generation
 from vstore.db.failures import translated
 from vstore.db.migrate import latest, migrate
 from vstore.db.snapshot import Resident, SqliteSnapshot
@@ -86,6 +86,11 @@ class SqliteIndex:
             drafts.sweep(self._database)
         with self._database.bulk():
             yield
+
+    def generation(self) -> int:
+        """See `Index.generation`."""
+        with self._database.read() as connection:
+            return generation(connection)
 
     def open_space(self, fingerprint: str, dimension: int, model: str, calibration: Calibration | None = None) -> Space:
         """See `Index.open_space`."""

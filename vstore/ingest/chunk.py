@@ -73,10 +73,13 @@ class Chunker:
         prefix, _ = self._prefix(title, heading)
         return f"{prefix}\n{text}" if prefix else text
 
+    def content_hash(self, title: str, heading: str, text: str) -> str:
+        """The hash of a chunk: of what the embedder sees of it, so that equal hashes have equal vectors."""
+        return hashlib.sha256(self.embedding_text(title, heading, text).encode()).hexdigest()
+
     def _made(self, document: Document, section: Section, ordinal: int, start: int, end: int) -> Chunk:
         text = document.text[start:end]
-        seen = self.embedding_text(document.title, section.heading, text)
-        content_hash = hashlib.sha256(seen.encode()).hexdigest()
+        content_hash = self.content_hash(document.title, section.heading, text)
         return Chunk(ordinal, start, end, section.heading, text, content_hash)
 
     def _pieces_of(self, document: Document, section: Section) -> Iterator[tuple[int, int]]:

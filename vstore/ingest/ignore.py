@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
-from fnmatch import fnmatchcase
+from fnmatch import translate
 from pathlib import Path
 from typing import Final
 
@@ -25,10 +26,12 @@ _SECRETS: Final = (
     *("logins.json", "signons.sqlite", "web data"),
 )
 
+_SECRET: Final = re.compile("|".join(map(translate, _SECRETS)))  # one by one they would take most of a walk's time
+
 
 def may_hold_secrets(name: str) -> bool:
     """Whether a file of this name usually holds a key or a password."""
-    return any(fnmatchcase(name.lower(), pattern) for pattern in _SECRETS)
+    return _SECRET.match(name.lower()) is not None
 
 
 def is_conventional(name: str) -> bool:

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
-from typing import Any, TypeVar
+from typing import Any, Final, TypeVar
 
 from vstore.config import MAX_DOCUMENT_CHARS, MAX_SECTIONS, MAX_TITLE_CHARS
 from vstore.errors import InputError
 from vstore.types import Section
 
 Item = TypeVar("Item")
+EMPTY: Final = "empty"  # the reason for a file that could be read and says nothing
 
 
 class Unreadable(InputError):
@@ -52,7 +53,7 @@ def bounded(items: Iterable[Item]) -> list[Item]:
 def not_blank(parsed: Parsed) -> Parsed:
     """The same. Raises Unreadable when its text is blank."""
     if not parsed.text.strip():
-        raise Unreadable("empty")
+        raise Unreadable(EMPTY)
     return parsed
 
 

@@ -8,7 +8,7 @@ stopped.
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, closing
 from dataclasses import dataclass, field
 from itertools import chain
@@ -51,6 +51,9 @@ class Model:
     chunker: Chunker
 
 
+Told = Callable[[str, str, WriteOutcome], None]  # a document's uri, its content hash, and what came of it
+
+
 @dataclass
 class Tally:
     """Counters of one ingest. The reading thread and the writing thread change different ones."""
@@ -63,6 +66,12 @@ class Tally:
     outcomes: dict[str, int] = field(default_factory=lambda: {"added": 0, "updated": 0, "unchanged": 0})
     embedded: int = 0
     skipped: list[Skipped] = field(default_factory=list)
+    told: Told = lambda *_: None  # by the reading thread of what is unchanged, by the writing thread of the rest
+
+    def unchanged(self, uri: str, content_hash: str) -> None:
+        """A document that is in the store as it is."""
+        self.outcomes["unchanged"] += 1
+        self.told(uri, content_hash, "unchanged")
 
     def count(self, document: Document, outcome: WriteOutcome | InputError) -> None:
         """What came of writing a document."""
@@ -71,6 +80,7 @@ class Tally:
             self.skipped.append(Skipped(name, str(outcome)))
         else:
             self.outcomes[outcome] += 1
+            self.told(document.uri, document.content_hash, outcome)
 
     def progress(self) -> Progress:
         """The counters now."""
@@ -102,18 +112,10 @@ def add_files(
     exist, and whatever `model` raises.
     """
     tally = Tally()
-    with ExitStack() as open_parts:
-        sandbox = open_parts.enter_context(Sandbox())
-        names = list(targets)
-        files = _files([name for name in names if not is_address(name)], own, tally)
-        documents = _read(index, files, sandbox, labels, tally)
-        if pages := _distinct([str(name) for name in names if is_address(name)], tally):
-            from vstore.ingest.web_fetch import Fetcher  # here, for nothing of the network is loaded without an address
-
-            fetcher = open_parts.enter_context(closing(Fetcher(allow_private=allow_private)))
-            documents = chain(documents, _fetched(pages, fetcher, sandbox, labels, tally))
-        cuts = _cut(index, documents, model, tally)
-        ingest(index, model, cuts, tally, progress, abandon=open_parts.close)
+    names = list(targets)
+    files = _files([name for name in names if not is_address(name)], own, tally)
+    pages = _distinct([str(name) for name in names if is_address(name)], tally)
+    _read_and_ingest(index, model, files, pages, labels, tally, progress, allow_private=allow_private)
     return tally.report()
 
 
@@ -152,6 +154,48 @@ def ingest(
             _follow(index, model, step, tally, progress)
     tally.bytes_passed = tally.bytes_total
     progress(tally.progress())
+
+
+def add_found(
+    index: Index,
+    model: Callable[[], Model],
+    files: Sequence[Path],
+    labels: Labels,
+    progress: Callable[[Progress], None],
+    told: Told,
+    ready: Ready,
+) -> AddReport:
+    """Ingest files that were found already (`find_below`), none of them the storage's own; as `add_files` otherwise.
+
+    `told` is called for each document that is in the store now, from two threads.
+    """
+    tally = Tally(told=told, bytes_total=sum(map(_size, files)))
+    _read_and_ingest(index, model, files, (), labels, tally, progress, ready=ready)
+    return tally.report()
+
+
+def _read_and_ingest(
+    index: Index,
+    model: Callable[[], Model],
+    files: Iterable[Path],
+    pages: Sequence[str],
+    labels: Labels,
+    tally: Tally,
+    progress: Callable[[Progress], None],
+    *,
+    ready: Ready = NOTHING_READY,
+    allow_private: bool = False,
+) -> None:
+    with ExitStack() as open_parts:
+        sandbox = open_parts.enter_context(Sandbox())
+        documents = _read(index, files, sandbox, labels, tally)
+        if pages:
+            from vstore.ingest.web_fetch import Fetcher  # here, for nothing of the network is loaded without an address
+
+            fetcher = open_parts.enter_context(closing(Fetcher(allow_private=allow_private)))
+            documents = chain(documents, _fetched(pages, fetcher, sandbox, labels, tally))
+        cuts = _cut(index, documents, model, tally)
+        ingest(index, model, cuts, tally, progress, ready=ready, abandon=open_parts.close)
 
 
 def add_document(index: Index, model: Callable[[], Model], document: Document) -> AddReport:
@@ -200,7 +244,7 @@ def _read(index: Index, files: Iterable[Path], sandbox: Sandbox, labels: Labels,
         size = _size(path)
         known = index.content_hash(labels.collection, file_uri(path))
         if known and known == source_hash(path, labels.collection, labels.tags, labels.metadata):
-            tally.outcomes["unchanged"] += 1
+            tally.unchanged(file_uri(path), known)
             tally.bytes_passed += size
         else:
             for found in read_file(path, sandbox, labels.collection, labels.tags, labels.metadata):
@@ -233,7 +277,7 @@ def _fetched(
 def _cut(index: Index, documents: Iterable[Document], model: Callable[[], Model], tally: Tally) -> Iterator[Cut]:
     for document in documents:
         if index.content_hash(document.collection, document.uri) == document.content_hash:
-            tally.outcomes["unchanged"] += 1
+            tally.unchanged(document.uri, document.content_hash)
         else:
             yield document, model().chunker.chunk(document)
 

@@ -10,7 +10,7 @@ from __future__ import annotations
 import os
 import re
 import stat
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from itertools import chain
 from pathlib import Path
@@ -41,6 +41,14 @@ def find_files(targets: Iterable[str | Path]) -> Iterator[Path | Skipped]:
     """
     names = [targets] if isinstance(targets, str | Path) else list(targets)
     return _distinct(chain.from_iterable([_found(name) for name in names]))
+
+
+def find_below(root: Path, entered: Callable[[Path, os.stat_result], None]) -> Iterator[Path | Skipped]:
+    """The files of one folder as `find_files` gives them; `entered` is told of each folder whose entries are read.
+
+    `root` is absolute and without links. A folder that cannot be read is yielded as Skipped, also the root itself.
+    """
+    return _distinct(_walk(root, None, entered))
 
 
 def _distinct(found: Iterable[Path | Skipped]) -> Iterator[Path | Skipped]:
@@ -101,7 +109,9 @@ def _glob(pattern: Path) -> Iterator[Path | Skipped]:
     return chain([first], matches)
 
 
-def _walk(root: Path, glob: _Glob | None) -> Iterator[Path | Skipped]:
+def _walk(
+    root: Path, glob: _Glob | None, entered: Callable[[Path, os.stat_result], None] = lambda *_: None
+) -> Iterator[Path | Skipped]:
     """A folder's files by name, then its folders by name. `visited` ends loops of links."""
     visited: set[tuple[int, int]] = set()
     pending = [(root, Rules.above(root))]
@@ -116,6 +126,7 @@ def _walk(root: Path, glob: _Glob | None) -> Iterator[Path | Skipped]:
         if (status.st_dev, status.st_ino) in visited:
             continue
         visited.add((status.st_dev, status.st_ino))
+        entered(folder, status)
         rules = rules.within(folder)
         folders = []
         for name in names:
@@ -150,10 +161,11 @@ def _look(path: Path, root: Path, rules: Rules, glob: _Glob | None) -> Path | Sk
         return Skipped(path, "may hold secrets (name the file itself to add it)")
     if is_conventional(path.name):
         return None
-    if not actual.is_relative_to(root):
-        return Skipped(path, "a link that leads out of the folder (name its target to add it)")
-    if any(is_conventional(part) for part in actual.relative_to(root).parts):
-        return None
+    if actual is not path:  # of what is reached without a link, the folders around it were looked at before
+        if not actual.is_relative_to(root):
+            return Skipped(path, "a link that leads out of the folder (name its target to add it)")
+        if any(is_conventional(part) for part in actual.relative_to(root).parts):
+            return None
     if is_folder:
         return _Folder(actual)
     return actual if stat.S_ISREG(mode) else Skipped(path, "not a regular file")
