@@ -21,7 +21,7 @@ MAX_LINES = 400
 LAYERS = (
     ("errors",),
     ("config", "paths", "processes"),
-    ("adapter", "atomic", "calibration", "checks", "filters", "judgements", "place", "searches"),
+    ("adapter", "atomic", "calibration", "checks", "display", "filters", "judgements", "place", "searches"),
     ("runs", "types"),
     ("results",),
     ("storage",),
@@ -31,6 +31,7 @@ LAYERS = (
     ("serving",),
     ("maintenance", "store"),
     ("moving", "refine"),
+    ("asynchronous", "integrations", "mcp", "ui", "watch"),
     ("cli",),
     ("__main__",),
 )

@@ -319,6 +319,30 @@ SNIPPET_CHARS: Final = 240  # characters; three lines of a terminal
 PLAIN_INTERVAL_S: Final = 5.0  # seconds between counters where there is no terminal to redraw a bar on
 DEMO_DEPTH: Final = 50  # chunks among which the demo looks for the answer in each ranking
 
+# --- serving agents (MCP) ---------------------------------------------------------------------------------------------
+
+MCP_MESSAGE_BYTES: Final = 2 * 2**20  # bytes of one message; twice a text of the longest, for JSON escapes its quotes
+MCP_TEXT_BYTES: Final = 2**20  # bytes of UTF-8 an agent may have remembered at once: a book of 500 pages
+MCP_NAME_CHARS: Final = 1_000  # characters of a title, uri, path, tag or the name of a collection
+MCP_NAMES: Final = 100  # tags or paths in one call
+MCP_RESULT_BYTES: Final = 24_000  # bytes of one result: 6,000 to 8,000 tokens, where clients warn from 10,000 on
+MCP_METADATA_BYTES: Final = 2_000  # bytes of a document's metadata shown with its text; what is larger is left out
+MCP_PREVIEW_CHARS: Final = 400  # characters of a hit; 20 hits then fill half of a result
+MCP_RESULTS: Final = 8  # results of a search unless told otherwise: about 1,000 tokens
+MCP_MAX_RESULTS: Final = 50  # results; more would be left out of a result for their size
+MCP_COLLECTIONS: Final = 50  # collections named in the statistics, the largest first
+MCP_CALLS: Final = 4  # calls at work at once: threads; more only wait for the same cores and the same write lock
+MCP_WAITING: Final = 256  # calls of one client at work or waiting; agents have a few, and each holds its message
+MCP_WRITES_PER_MINUTE: Final = 120  # calls that write; a person dictates a few, an agent that runs wild thousands
+MCP_WRITES_PER_SESSION: Final = 2_000  # the same, of one client from its handshake on: more is an import
+MCP_GRACE_S: Final = 5.0  # seconds for calls at work when the client has gone; what they have not committed is undone
+MCP_CLIENT_CHARS: Final = 100  # characters of the client's name and version that are kept with what it wrote
+MCP_LIST_BYTES: Final = 64 * 2**20  # bytes of a client's own settings; some keep their history among them
+MCP_PORT: Final = 8377  # of `--http` unless told otherwise; nothing common has it
+MCP_TOKEN_BYTES: Final = 32  # random bytes of a token that is generated
+MCP_TOKEN_CHARS: Final = 16  # characters of a token from outside, at least: 64 bits if written in hexadecimal
+MCP_SESSIONS: Final = 64  # HTTP sessions at once; each is a client
+
 # --- measuring --------------------------------------------------------------------------------------------------------
 
 CONFIDENCE: Final = 0.95  # share; the customary level of an interval

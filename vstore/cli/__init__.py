@@ -18,6 +18,7 @@ from vstore.cli.feedback import feedback
 from vstore.cli.ingest import add, remember
 from vstore.cli.inspect import get, list_, stats
 from vstore.cli.maintain import check
+from vstore.cli.mcp import mcp
 from vstore.cli.models import models
 from vstore.cli.output import printable, printable_lines
 from vstore.cli.refine import refine
@@ -82,6 +83,7 @@ for command in (
     export,
     import_,
     refine,
+    mcp,
     models,
     config,
     demo,

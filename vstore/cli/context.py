@@ -8,6 +8,7 @@ import sys
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cached_property
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
@@ -103,6 +104,12 @@ def confirm(question: str) -> None:
     if sys.stdin is None:
         raise InputError("there is nobody to ask: stdin is closed; say yes with -y")
     click.confirm(printable(question), abort=True, err=True)
+
+
+def program() -> list[str]:
+    """The command that started this one, so that others start the same installation."""
+    beside = Path(sys.executable).with_name("vstore")
+    return [str(beside)] if beside.exists() else [sys.executable, "-m", "vstore"]
 
 
 def conjunction(filters: tuple[dict[str, Any], ...]) -> dict[str, Any] | None:

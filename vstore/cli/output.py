@@ -2,19 +2,21 @@
 
 from __future__ import annotations
 
-import json
-import re
 import sys
 import textwrap
 import time
-import unicodedata
 from collections.abc import Sequence
 from datetime import datetime
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any
 
 import click
 
-from vstore.config import PLAIN_INTERVAL_S, SNIPPET_CHARS
+from vstore.config import PLAIN_INTERVAL_S
+from vstore.display import ESCAPED
+from vstore.display import json_text as json_text
+from vstore.display import printable as printable
+from vstore.display import printable_lines as printable_lines
+from vstore.display import snippet as snippet
 
 if TYPE_CHECKING:
     from vstore.ingest.report import AddReport, Progress
@@ -24,72 +26,17 @@ if TYPE_CHECKING:
 LEGS = {"lexical": "keywords", "dense": "meaning"}
 
 
-class _Shown(dict[int, str]):
-    """A table for `str.translate` that leaves out whatever could steer a terminal or turn the direction of text.
-
-    Those are the characters of Unicode's categories C (controls, formats, and what is not assigned) and its separators
-    of lines and paragraphs. `kept` stay; so do the joiners that Persian, Hindi and emoji are written with.
-    """
-
-    def __init__(self, kept: str, *, escaped: bool = False) -> None:
-        super().__init__()
-        self._kept = frozenset(kept + "\u200c\u200d")
-        self._escaped = escaped
-
-    def __missing__(self, code: int) -> str:
-        character = chr(code)
-        category = unicodedata.category(character)
-        if character in self._kept or (category[0] != "C" and category not in ("Zl", "Zp")):
-            shown = character
-        else:
-            shown = json.dumps(character)[1:-1] if self._escaped else "\ufffd"
-        self[code] = shown
-        return shown
-
-
-_LINE: Final = _Shown("")
-_LINES: Final = _Shown("\n\t")
-_JSON: Final = _Shown("\n", escaped=True)
-
-
-def json_text(value: Any, indent: int | None = None) -> str:
-    """JSON with escapes for all that could steer a terminal: the value is the same."""
-    return json.dumps(value, ensure_ascii=False, indent=indent).translate(_JSON)
-
-
 class JsonLines:
     """Takes JSONL for stdout, and gives it the same escapes."""
 
     def write(self, lines: bytes) -> None:
         """Write whole lines."""
-        sys.stdout.buffer.write(lines.decode().translate(_JSON).encode())
+        sys.stdout.buffer.write(lines.decode().translate(ESCAPED).encode())
 
 
 def emit_json(value: Any) -> None:
     """One JSON value on stdout."""
     click.echo(json_text(value, indent=2))
-
-
-def printable(text: str) -> str:
-    """Text of others as a part of one line, without what could steer the terminal: U+FFFD stands for it."""
-    return text.translate(_LINE)
-
-
-def printable_lines(text: str) -> str:
-    """The same, with line breaks and tabs."""
-    return text.translate(_LINES)
-
-
-def snippet(text: str, query: str) -> str:
-    """One line of a chunk, from shortly before the first word it shares with the query."""
-    words = [re.escape(word) for word in re.findall(r"\w{3,}", query)]
-    match = re.search("|".join(words), text, re.IGNORECASE) if words else None
-    start = max(0, match.start() - SNIPPET_CHARS // 4) if match else 0
-    start = text.rfind(" ", 0, start) + 1 if start else 0
-    line = " ".join(text[start : start + 2 * SNIPPET_CHARS].split())
-    cut = line[:SNIPPET_CHARS]
-    before = "... " if start else ""
-    return printable(before + (cut if len(line) <= SNIPPET_CHARS else cut.rsplit(" ", 1)[0] + " ..."))
 
 
 def print_results(results: Results, *, explain: bool) -> None:
