@@ -321,7 +321,9 @@ DEMO_DEPTH: Final = 50  # chunks among which the demo looks for the answer in ea
 
 # --- serving agents (MCP) ---------------------------------------------------------------------------------------------
 
-MCP_MESSAGE_BYTES: Final = 2 * 2**20  # bytes of one message; twice a text of the longest, for JSON escapes its quotes
+MCP_MESSAGE_BYTES: Final = (
+    4 * 2**20
+)  # bytes of one message; JSON may write a text of the longest in three times as many
 MCP_TEXT_BYTES: Final = 2**20  # bytes of UTF-8 an agent may have remembered at once: a book of 500 pages
 MCP_NAME_CHARS: Final = 1_000  # characters of a title, uri, path, tag or the name of a collection
 MCP_NAMES: Final = 100  # tags or paths in one call
@@ -332,7 +334,7 @@ MCP_RESULTS: Final = 8  # results of a search unless told otherwise: about 1,000
 MCP_MAX_RESULTS: Final = 50  # results; more would be left out of a result for their size
 MCP_COLLECTIONS: Final = 50  # collections named in the statistics, the largest first
 MCP_CALLS: Final = 4  # calls at work at once: threads; more only wait for the same cores and the same write lock
-MCP_WAITING: Final = 256  # calls of one client at work or waiting; agents have a few, and each holds its message
+MCP_WAITING: Final = 128  # calls of one client at work or waiting; agents have a few, and each holds its message
 MCP_WRITES_PER_MINUTE: Final = 120  # calls that write; a person dictates a few, an agent that runs wild thousands
 MCP_WRITES_PER_SESSION: Final = 2_000  # the same, of one client from its handshake on: more is an import
 MCP_GRACE_S: Final = 5.0  # seconds for calls at work when the client has gone; what they have not committed is undone

@@ -36,7 +36,9 @@ def _path(target: str, roots: Sequence[Path], store: Path) -> Path:
         if place.exists():
             _check(target, place, place.relative_to(root).parts, store)
             return place
-    raise NotFoundError(f"no such file or folder: {target}; globs are not taken, folders are")
+    raise NotFoundError(
+        f"no such file or folder below a root of this server: {target}; globs are not taken, folders are"
+    )
 
 
 def _check(target: str, place: Path, parts: Sequence[str], store: Path) -> None:
