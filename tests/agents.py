@@ -16,7 +16,8 @@ import apsw
 
 TESTS = Path(__file__).parent
 TOY = """
-import sys
+import vstore.config
+vstore.config.MCP_WRITES_PER_MINUTE = 10_000  # tests write faster than agents may
 import vstore.serving
 from toy import ToyEmbedder
 from vstore.cli import main
@@ -148,7 +149,7 @@ def agent(path: Path, *options: str, **more: Any) -> Iterator[Agent]:
         assert b"Traceback" not in client.errors, client.errors.decode()
     finally:
         client.process.kill()
-        client.process.wait()
+        client.close()
 
 
 @contextmanager

@@ -59,6 +59,7 @@ def bound(port: int) -> socket.socket:
         if os.name == "posix":  # elsewhere it would let two servers share a port
             listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         listening.bind((HOST, port))
+        listening.listen()  # here, so that whoever is told the port can connect at once
     except OSError as error:
         listening.close()
         raise StoreError(f"port {port} cannot be used ({error.strerror}); choose another one with --port") from error
