@@ -51,6 +51,7 @@ class Agent:
             stderr=subprocess.PIPE,
             env=environment(path.parent),
         )
+        self.path = path
         self.errors = b""
         self.answers: dict[Any, list[dict[str, Any]]] = {}
         self._changed = threading.Condition()

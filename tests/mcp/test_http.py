@@ -67,8 +67,20 @@ def port(folder: Path) -> Iterator[int]:
         yield number
 
 
-def post(port: int, body: Any, method: str = "POST", path: str = "/mcp", **headers: str) -> tuple[int, Any]:
+def post(port: int, body: Any, method: str = "POST", path: str = "/mcp", **headers: str) -> tuple[int, bytes]:
     """The status and the body of an answer; a header that is "-" is left out."""
+    status, text, _ = exchange(port, body, method, path, headers)
+    return status, text
+
+
+def opened(port: int) -> str:
+    """The id of a new session."""
+    status, _, number = exchange(port, HELLO, "POST", "/mcp", {})
+    assert status == 200 and number is not None
+    return number
+
+
+def exchange(port: int, body: Any, method: str, path: str, headers: dict[str, str]) -> tuple[int, bytes, str | None]:
     said = {
         "Host": f"127.0.0.1:{port}",
         "Authorization": f"Bearer {SECRET}",
@@ -86,7 +98,7 @@ def post(port: int, body: Any, method: str = "POST", path: str = "/mcp", **heade
         connection.putheader("Content-Length", str(len(data)))
         connection.endheaders(data)
         answer = connection.getresponse()
-        return answer.status, answer.read()
+        return answer.status, answer.read(), answer.getheader("mcp-session-id")
     finally:
         connection.close()
 
@@ -185,25 +197,14 @@ def test_the_sdk_over_a_pipe(folder: Path, mode: str) -> None:
     anyio.run(session, stdio_client(child), mode, f"pipe-{mode}")
 
 
-def test_a_server_that_was_restarted_knows_its_sessions_no_more_and_says_so(tmp_path: Path) -> None:
-    with server(tmp_path) as port:
-        connection = http.client.HTTPConnection("127.0.0.1", port, timeout=30)
-        headers = {
-            "Authorization": f"Bearer {SECRET}",
-            "Content-Type": "application/json",
-            "Accept": "application/json, text/event-stream",
-        }
-        connection.request("POST", "/mcp", json.dumps(HELLO), headers)
-        answer = connection.getresponse()
-        answer.read()
-        number = answer.getheader("mcp-session-id")
-        connection.close()
-        assert number is not None
-        ping = {"jsonrpc": "2.0", "id": 2, "method": "ping"}
-        assert post(port, ping, Mcp_Session_Id=number)[0] == 200
-    with server(tmp_path, port):
-        assert post(port, ping, Mcp_Session_Id=number)[0] == 404
-        assert post(port, HELLO)[0] == 200
+def test_a_server_that_was_started_anew_does_not_know_the_sessions_of_the_one_before(port: int, folder: Path) -> None:
+    about = {**HELLO, "method": "ping", "params": {}}
+    number = opened(port)
+    assert post(port, about, Mcp_Session_Id=number)[0] == 200
+    with server(folder) as again:
+        assert post(again, about, Mcp_Session_Id=number)[0] == 404
+        assert opened(again) != number
+    assert post(port, about, Mcp_Session_Id=number)[0] == 200
 
 
 # --- the token --------------------------------------------------------------------------------------------------------

@@ -1,4 +1,4 @@
-"""An agent's life with a store: it remembers, searches, judges, comes back, and finds in another order after a night."""
+"""An agent's life with a store: it remembers, searches, judges, comes back, and finds otherwise after a night."""
 
 from __future__ import annotations
 

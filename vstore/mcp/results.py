@@ -112,7 +112,6 @@ def page(content: Content, offset: int, limit: int) -> dict[str, Any]:
 
 def fitting(text: str, budget: int) -> str:
     """The beginning of a text that takes so many bytes as JSON."""
-    text = printable_lines(text)
     while text and (size := size_of(text)) > budget:
         text = text[: len(text) * max(budget, 0) // size]
     return text
