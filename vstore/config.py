@@ -337,6 +337,7 @@ MCP_CALLS: Final = 4  # calls at work at once: threads; more only wait for the s
 MCP_WAITING: Final = 128  # calls of one client at work or waiting; agents have a few, and each holds its message
 MCP_WRITES_PER_MINUTE: Final = 120  # calls that write; a person dictates a few, an agent that runs wild thousands
 MCP_WRITES_PER_SESSION: Final = 2_000  # the same, of one client from its handshake on: more is an import
+MCP_ERROR_CHARS: Final = 500  # characters of an error; some quote what they were given
 MCP_GRACE_S: Final = 5.0  # seconds for calls at work when the client has gone; what they have not committed is undone
 MCP_CLIENT_CHARS: Final = 100  # characters of the client's name and version that are kept with what it wrote
 MCP_LIST_BYTES: Final = 64 * 2**20  # bytes of a client's own settings; some keep their history among them

@@ -188,7 +188,7 @@ PATHS = [
     ("twin.txt", "is the store itself"),
     ("http://example.com/", "only with --allow-urls"),
     ("file:///etc/passwd", "only with --allow-urls"),
-    ("javascript:alert(1)", "only with --allow-urls"),
+    ("javascript:alert(1)", "below a root of this server"),
 ]
 
 
@@ -201,7 +201,7 @@ def test_nothing_is_added_from_anywhere_else(served: Agent, path: str, line: str
     assert served.call("memory_stats")["documents"] == before
 
 
-@pytest.mark.parametrize("url", ["ftp://example.com/x", "file:///etc/passwd", "data:text/plain,x", "gopher://x"])
+@pytest.mark.parametrize("url", ["ftp://example.com/x", "file:///etc/passwd", "gopher://x"])
 def test_allowed_urls_are_those_of_the_web(tmp_path: Path, url: str) -> None:
     service = service_of(tmp_path, Options(roots=(tmp_path,), urls=True))
     result = service.call("memory_add", {"paths": [url]}, "tester")
@@ -399,6 +399,15 @@ def test_a_bug_is_logged_and_answered_plainly_and_the_next_call_is_served(
     assert result["content"][0]["text"] == "vstore failed in a way that it does not know; see the server's log"
     assert "ZeroDivisionError" in capsys.readouterr().err
     assert service.call("memory_stats", {}, "tester")["structuredContent"]["documents"] == 1
+    service.close()
+
+
+@pytest.mark.usefixtures("toy")
+def test_an_error_that_quotes_what_it_was_given_is_short(tmp_path: Path) -> None:
+    service = service_of(tmp_path, Options())
+    service.call("memory_remember", {"text": "One."}, "tester")
+    result = service.call("memory_search", {"query": "x", "where": {"a": {"$" + "x" * 10_000: 1}}}, "tester")
+    assert result["isError"] and len(result["content"][0]["text"]) == config.MCP_ERROR_CHARS
     service.close()
 
 

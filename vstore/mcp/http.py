@@ -82,7 +82,7 @@ def serve(service: Service, listening: socket.socket, secret: str) -> None:
     try:
         uvicorn.Server(settings).run(sockets=[listening])
     finally:
-        service.close()
+        service.end()
 
 
 def _end(number: int, frame: Any) -> NoReturn:

@@ -11,7 +11,7 @@ from vstore.errors import InputError, NotFoundError
 from vstore.ingest.ignore import is_conventional, may_hold_secrets
 from vstore.paths import belongs_to, expanded
 
-_URL: Final = re.compile(r"[a-zA-Z][a-zA-Z0-9+.-]+:")  # two letters or more before the colon: C: is a drive
+_URL: Final = re.compile(r"[a-zA-Z][a-zA-Z0-9+.-]*://")
 
 
 def allowed(targets: Sequence[str], roots: Sequence[Path], store: Path, *, urls: bool) -> list[str]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 import threading
 import traceback
@@ -14,7 +15,7 @@ from vstore.errors import VstoreError
 from vstore.mcp import results
 from vstore.mcp.quota import Quota
 from vstore.mcp.schema import checked
-from vstore.mcp.tools import STORED, Options, Request, listed
+from vstore.mcp.tools import STORED, Options, Request, Tool, listed
 
 if TYPE_CHECKING:
     from vstore.settings import Settings
@@ -48,7 +49,8 @@ class Service:
         self._settings, self._options = settings, options
         self._tools = {tool.name: tool for tool in listed(options)}
         self._quota = quota or Quota()
-        self._lock = threading.Lock()
+        self._lock = threading.Condition()
+        self._at_work = 0
         self._store: Store | None = None
 
     def listing(self) -> list[dict[str, Any]]:
@@ -61,7 +63,31 @@ class Service:
 
     def call(self, name: str, arguments: Mapping[str, Any], client: str, session: str = "") -> dict[str, Any]:
         """The result of a call as `tools/call` has it: what vstore raises on purpose is told, all else is a bug."""
-        tool = self._tools[name]
+        with self._lock:
+            self._at_work += 1
+        try:
+            return self._called(self._tools[name], arguments, client, session)
+        finally:
+            with self._lock:
+                self._at_work -= 1
+                self._lock.notify_all()
+
+    def close(self, seconds: float = config.MCP_GRACE_S) -> bool:
+        """Close the store when calls at work have ended. Whether they have, in that time."""
+        with self._lock:
+            has_ended = self._lock.wait_for(lambda: not self._at_work, seconds)
+            if has_ended and self._store is not None:
+                self._store.close()
+                self._store = None
+            return has_ended
+
+    def end(self) -> None:
+        """Close the store, and if a call goes on for too long end the process: SQLite undoes what is not committed."""
+        if not self.close():
+            sys.stderr.flush()
+            os._exit(1)
+
+    def _called(self, tool: Tool, arguments: Mapping[str, Any], client: str, session: str) -> dict[str, Any]:
         try:
             checked(tool.schema, arguments)
             if tool.writes:
@@ -71,18 +97,11 @@ class Service:
             found = results.cleaned(tool.run(request))
             answer = _answer(results.text_of(found))
         except VstoreError as error:
-            return _answer(printable(str(error)), is_error=True)
+            return _answer(printable(str(error))[: config.MCP_ERROR_CHARS], is_error=True)
         except Exception:  # noqa: BLE001 - a bug in one call must not end the server
             traceback.print_exc(file=sys.stderr)
             return _answer("vstore failed in a way that it does not know; see the server's log", is_error=True)
         return answer if tool.text_only else {**answer, "structuredContent": found}
-
-    def close(self) -> None:
-        """Close the store, if a call opened it."""
-        with self._lock:
-            if self._store is not None:
-                self._store.close()
-                self._store = None
 
     def _open(self, *, create: bool) -> Store:
         with self._lock:

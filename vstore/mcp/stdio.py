@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import sys
 import threading
 from collections.abc import Iterator
 from typing import BinaryIO, Final
@@ -46,11 +45,8 @@ def serve(service: Service, wire_in: BinaryIO, wire_out: BinaryIO) -> None:
             wire.receive(line)
         else:
             wire.receive_part(*line)
-    if wire.close(config.MCP_GRACE_S):
-        service.close()
-    else:
-        sys.stderr.flush()
-        os._exit(0)  # a call is still at work; SQLite undoes what it has not committed
+    wire.close()
+    service.end()
 
 
 def lines(stream: BinaryIO, limit: int) -> Iterator[bytes | tuple[bytes, bytes]]:

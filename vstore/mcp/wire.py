@@ -51,9 +51,8 @@ class Wire:
     def __init__(self, service: Service, send: Callable[[bytes], None]) -> None:
         self._service, self._send = service, send
         self._pool = ThreadPoolExecutor(config.MCP_CALLS, "vstore-mcp")
-        self._lock = threading.Condition()
+        self._lock = threading.Lock()
         self._calls: dict[Id, Future[None]] = {}  # that somebody waits for
-        self._at_work = 0
         self._client: str | None = None  # known from the handshake on
 
     def receive(self, line: bytes) -> None:
@@ -71,11 +70,9 @@ class Wire:
         text = f"a message has at most {config.MCP_MESSAGE_BYTES:,} bytes"
         self._refuse(Refused(INVALID_REQUEST, text, message_id(head, tail)))
 
-    def close(self, seconds: float) -> bool:
-        """Take no more calls, and wait for those at work. Whether all have ended."""
+    def close(self) -> None:
+        """Begin no more calls."""
         self._pool.shutdown(wait=False, cancel_futures=True)
-        with self._lock:
-            return self._lock.wait_for(lambda: not self._at_work, seconds)
 
     # --- one message --------------------------------------------------------------------------------------------------
 
@@ -166,18 +163,11 @@ class Wire:
     def _work(
         self, number: Id, name: str, arguments: Mapping[str, Any], client: str, envelope: Mapping[str, Any] | None
     ) -> None:
+        result = self._service.call(name, arguments, client)
         with self._lock:
-            self._at_work += 1
-        try:
-            result = self._service.call(name, arguments, client)
-            with self._lock:
-                wanted = self._calls.pop(number, None) is not None
-            if wanted:
-                self._reply(number, result, envelope)
-        finally:
-            with self._lock:
-                self._at_work -= 1
-                self._lock.notify_all()
+            wanted = self._calls.pop(number, None) is not None
+        if wanted:
+            self._reply(number, result, envelope)
 
     # --- answers ------------------------------------------------------------------------------------------------------
 
