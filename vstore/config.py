@@ -344,7 +344,6 @@ MCP_LIST_BYTES: Final = 64 * 2**20  # bytes of a client's own settings; some kee
 MCP_PORT: Final = 8377  # of `--http` unless told otherwise; nothing common has it
 MCP_TOKEN_BYTES: Final = 32  # random bytes of a token that is generated
 MCP_TOKEN_CHARS: Final = 16  # characters of a token from outside, at least: 64 bits if written in hexadecimal
-MCP_SESSIONS: Final = 64  # HTTP sessions at once; each is a client
 
 # --- measuring --------------------------------------------------------------------------------------------------------
 

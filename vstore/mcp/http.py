@@ -120,7 +120,6 @@ def application(service: Service, port: int) -> Asgi:
         json_response=True,
         transport_security=security,
         max_request_body_size=config.MCP_MESSAGE_BYTES,
-        max_sessions=config.MCP_SESSIONS,
     )
     return app
 
