@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import subprocess
+import sys
 import threading
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -10,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from agents import ENVELOPE, REAL, Agent, agent, writing
+from agents import ENVELOPE, REAL, Agent, agent, environment, writing
 from db.material import assert_consistent
 from toy import ToyEmbedder
 
@@ -267,6 +269,16 @@ def test_nothing_but_the_protocol_gets_into_the_pipe_and_no_child_reads_from_it(
     with agent(store, script=NOISY) as client:
         assert client.call("memory_stats")["documents"] == 1
     assert {"printed", "written", "child", "0 read"} <= set(client.errors.decode().split("\n"))
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="has no shell that closes stdin")
+def test_without_a_client_it_says_so_in_a_line(tmp_path: Path) -> None:
+    command = [sys.executable, "-c", REAL, "--db", str(tmp_path / "memory.db"), "mcp"]
+    alone = subprocess.run(
+        ["sh", "-c", 'exec "$@" <&-', "sh", *command], capture_output=True, text=True, env=environment(tmp_path)
+    )
+    assert (alone.returncode, alone.stdout) == (1, "")
+    assert alone.stderr.startswith("vstore: there is no client: stdin or stdout is closed;")
 
 
 def test_nothing_heavy_is_loaded_before_the_first_call(tmp_path: Path) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import sys
 from typing import Any
 
 import click
@@ -39,6 +40,10 @@ def mcp(ctx: click.Context, /, **options: Any) -> None:
 def _serve_pipe(context: Context, options: dict[str, Any]) -> None:
     from vstore.mcp import stdio
 
+    if sys.stdin is None or sys.stdout is None:
+        raise InputError("there is no client: stdin or stdout is closed; a client starts this command, see: install")
+    if sys.stdin.isatty() and not context.quiet:
+        click.echo("waiting for a client on stdin; to set one up: vstore mcp install --client NAME", err=True)
     pipe = stdio.claimed()  # before anything else can print
     stdio.serve(_service(context, options), *pipe)
 
