@@ -20,7 +20,7 @@ MAX_LINES = 400
 # Low to high. A module may import from its own folder and from lower layers only.
 LAYERS = (
     ("errors",),
-    ("config", "paths", "printable", "processes"),
+    ("config", "paths", "processes"),
     (
         "adapter",
         "addresses",
@@ -30,6 +30,7 @@ LAYERS = (
         "filters",
         "judgements",
         "place",
+        "printable",
         "searches",
         "threads",
     ),

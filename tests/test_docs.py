@@ -32,6 +32,8 @@ def commands(group: click.Group = main, prefix: str = "vstore") -> Iterator[tupl
     for name, command in sorted(group.commands.items()):
         full = f"{prefix} {name}"
         if isinstance(command, click.Group):
+            if command.invoke_without_command:
+                yield full, command
             yield from commands(command, full)
         else:
             yield full, command
@@ -180,3 +182,11 @@ def test_the_readme_has_the_two_commands_on_its_first_screen() -> None:
 def test_links_lead_somewhere(page: Path) -> None:
     for target in re.findall(r"\]\((?!https?://)([^)#]+)[^)]*\)", page.read_text(encoding="utf-8")):
         assert (page.parent / target).exists(), f"{page.name} links to {target}"
+
+
+@pytest.mark.usefixtures("minilm")
+def test_the_example_of_an_agent_runs(workplace: Path) -> None:
+    (example,) = blocks((ROOT / "docs" / "mcp.md").read_text(encoding="utf-8"), "python")
+    run = subprocess.run([sys.executable, "-c", example], capture_output=True, text=True, check=False)
+    assert run.returncode == 0, run.stderr
+    assert run.stdout == "Auth We use PKCE for public clients.\n"

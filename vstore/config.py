@@ -370,6 +370,31 @@ UI_COMMON_SHARE: Final = 0.2  # of the chunks; words that more of them have are 
 UI_COMPARED: Final = 20  # rows of the rankings side by side, at most: what a screen holds
 UI_SLOW_SHOWN: Final = 50  # slow queries on the page of latencies
 UI_SHUTDOWN_S: Final = 5  # seconds that a call has to end in after Ctrl-C
+# --- serving agents (MCP) ---------------------------------------------------------------------------------------------
+
+MCP_MESSAGE_BYTES: Final = (
+    4 * 2**20
+)  # bytes of one message; JSON may write a text of the longest in three times as many
+MCP_TEXT_BYTES: Final = 2**20  # bytes of UTF-8 an agent may have remembered at once: a book of 500 pages
+MCP_NAME_CHARS: Final = 1_000  # characters of a title, uri, path, tag or the name of a collection
+MCP_NAMES: Final = 100  # tags or paths in one call
+MCP_RESULT_BYTES: Final = 24_000  # bytes of one result: 6,000 to 8,000 tokens, where clients warn from 10,000 on
+MCP_METADATA_BYTES: Final = 2_000  # bytes of a document's metadata shown with its text; what is larger is left out
+MCP_PREVIEW_CHARS: Final = 400  # characters of a hit; 20 hits then fill half of a result
+MCP_RESULTS: Final = 8  # results of a search unless told otherwise: about 1,000 tokens
+MCP_MAX_RESULTS: Final = 50  # results; more would be left out of a result for their size
+MCP_COLLECTIONS: Final = 50  # collections named in the statistics, the largest first
+MCP_CALLS: Final = 4  # calls at work at once: threads; more only wait for the same cores and the same write lock
+MCP_WAITING: Final = 128  # calls of one client at work or waiting; agents have a few, and each holds its message
+MCP_WRITES_PER_MINUTE: Final = 120  # calls that write; a person dictates a few, an agent that runs wild thousands
+MCP_WRITES_PER_SESSION: Final = 2_000  # the same, of one client from its handshake on: more is an import
+MCP_ERROR_CHARS: Final = 500  # characters of an error; some quote what they were given
+MCP_GRACE_S: Final = 5.0  # seconds for calls at work when the client has gone; what they have not committed is undone
+MCP_CLIENT_CHARS: Final = 100  # characters of the client's name and version that are kept with what it wrote
+MCP_LIST_BYTES: Final = 64 * 2**20  # bytes of a client's own settings; some keep their history among them
+MCP_PORT: Final = 8377  # of `--http` unless told otherwise; nothing common has it
+MCP_TOKEN_BYTES: Final = 32  # random bytes of a token that is generated
+MCP_TOKEN_CHARS: Final = 16  # characters of a token from outside, at least: 64 bits if written in hexadecimal
 
 # --- measuring --------------------------------------------------------------------------------------------------------
 

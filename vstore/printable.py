@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import json
+import re
 import unicodedata
 from typing import Any, Final
+
+from vstore.config import SNIPPET_CHARS
 
 
 class _Shown(dict[int, str]):
@@ -53,3 +56,15 @@ def json_text(value: Any, indent: int | None = None) -> str:
 def json_escaped(text: str) -> str:
     """JSON, or lines of it, with the same escapes."""
     return text.translate(_JSON)
+
+
+def snippet(text: str, query: str, chars: int = SNIPPET_CHARS) -> str:
+    """One line of a chunk, of about so many characters, from shortly before the first word it shares with the query."""
+    words = [re.escape(word) for word in re.findall(r"\w{3,}", query)]
+    match = re.search("|".join(words), text, re.IGNORECASE) if words else None
+    start = max(0, match.start() - chars // 4) if match else 0
+    start = text.rfind(" ", 0, start) + 1 if start else 0
+    line = " ".join(text[start : start + 2 * chars].split())
+    cut = line[:chars]
+    before = "... " if start else ""
+    return printable(before + (cut if len(line) <= chars else cut.rsplit(" ", 1)[0] + " ..."))

@@ -19,6 +19,7 @@ SCRIPTS = [
     "ingest",
     "keywords",
     "latency",
+    "mcp",
     "peers",
     "picture",
     "reference",

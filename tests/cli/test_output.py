@@ -11,7 +11,7 @@ from toy import ToyEmbedder
 
 from vstore import Store
 from vstore.cli import main
-from vstore.cli.output import json_text, printable, printable_lines
+from vstore.printable import json_text, printable, printable_lines
 
 # clear the screen, set the title (8 bits, then 7), turn the direction, hide text in tags, end a line
 NASTY = (

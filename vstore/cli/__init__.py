@@ -18,8 +18,8 @@ from vstore.cli.feedback import feedback
 from vstore.cli.ingest import add, remember
 from vstore.cli.inspect import get, list_, stats
 from vstore.cli.maintain import check
+from vstore.cli.mcp import mcp
 from vstore.cli.models import models
-from vstore.cli.output import printable, printable_lines
 from vstore.cli.refine import refine
 from vstore.cli.retain import compact, forget, keep
 from vstore.cli.search import search
@@ -27,6 +27,7 @@ from vstore.cli.ui import ui
 from vstore.cli.watch import watch
 from vstore.cli.why import why
 from vstore.errors import VstoreError
+from vstore.printable import printable, printable_lines
 
 INTERRUPTED = 130  # the shell's code for a program ended by Ctrl-C
 
@@ -85,6 +86,7 @@ for command in (
     export,
     import_,
     refine,
+    mcp,
     models,
     ui,
     config,

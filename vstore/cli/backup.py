@@ -8,8 +8,9 @@ from typing import TYPE_CHECKING
 import click
 
 from vstore.cli.context import Context, confirm, json_option, pass_context
-from vstore.cli.output import AddProgress, JsonLines, emit_json, printable
+from vstore.cli.output import AddProgress, JsonLines, emit_json
 from vstore.errors import InputError
+from vstore.printable import printable
 
 if TYPE_CHECKING:
     from vstore.ingest.importing import ImportReport

@@ -6,7 +6,8 @@ import click
 
 from vstore import settings
 from vstore.cli.context import Context, json_option, pass_context
-from vstore.cli.output import emit_json, printable
+from vstore.cli.output import emit_json
+from vstore.printable import printable
 
 
 @click.group()

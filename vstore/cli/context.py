@@ -6,15 +6,17 @@ import sys
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cached_property
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
 from vstore import settings
-from vstore.cli.output import DownloadProgress, printable
+from vstore.cli.output import DownloadProgress
 from vstore.errors import FilterError, InputError
 from vstore.filters import literal, written
 from vstore.place import concerns
+from vstore.printable import printable
 
 if TYPE_CHECKING:
     from vstore.store import Store
@@ -84,6 +86,12 @@ def confirm(question: str) -> None:
     if sys.stdin is None:
         raise InputError("there is nobody to ask: stdin is closed; say yes with -y")
     click.confirm(printable(question), abort=True, err=True)
+
+
+def program() -> list[str]:
+    """The command that started this one, so that others start the same installation."""
+    beside = Path(sys.executable).with_name("vstore")
+    return [str(beside)] if beside.exists() else [sys.executable, "-m", "vstore"]
 
 
 def conjunction(filters: tuple[dict[str, Any], ...]) -> dict[str, Any] | None:

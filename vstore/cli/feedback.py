@@ -8,8 +8,9 @@ import click
 
 from vstore import config
 from vstore.cli.context import Context, json_option, pass_context, text_or_stdin
-from vstore.cli.output import emit_json, local, printable
+from vstore.cli.output import emit_json, local
 from vstore.errors import NotFoundError
+from vstore.printable import printable
 
 if TYPE_CHECKING:
     from vstore.judgements import Judgement

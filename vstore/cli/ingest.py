@@ -7,7 +7,8 @@ from typing import Any
 import click
 
 from vstore.cli.context import Context, json_option, keeping_options, label_options, pass_context, text_or_stdin
-from vstore.cli.output import AddProgress, emit_json, print_report, printable
+from vstore.cli.output import AddProgress, emit_json, print_report
+from vstore.printable import printable
 
 
 @click.command()

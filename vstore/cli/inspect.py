@@ -9,9 +9,10 @@ import click
 
 from vstore import config
 from vstore.cli.context import Context, chunk_number, confirm, conjunction, filter_options, json_option, pass_context
-from vstore.cli.output import emit_json, print_documents, printable, printable_lines
+from vstore.cli.output import emit_json, print_documents
 from vstore.cli.searches import print_searches
 from vstore.errors import NotFoundError
+from vstore.printable import printable, printable_lines
 
 
 @click.command()

@@ -7,8 +7,9 @@ from typing import TYPE_CHECKING
 import click
 
 from vstore.cli.context import Context, confirm, json_option, pass_context
-from vstore.cli.output import emit_json, printable
+from vstore.cli.output import emit_json
 from vstore.errors import InputError
+from vstore.printable import printable
 
 if TYPE_CHECKING:
     from vstore.checks import Check, CheckReport, RepairReport, Step

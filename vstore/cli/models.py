@@ -8,8 +8,9 @@ from typing import Any
 import click
 
 from vstore.cli.context import Context, json_option, pass_context
-from vstore.cli.output import DownloadProgress, emit_json, printable
+from vstore.cli.output import DownloadProgress, emit_json
 from vstore.embed import cache, registry
+from vstore.printable import printable
 
 
 @click.group()

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 import sys
 import textwrap
 import time
@@ -12,11 +11,8 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from vstore.config import PLAIN_INTERVAL_S, SNIPPET_CHARS
-from vstore.printable import json_escaped
-from vstore.printable import json_text as json_text
-from vstore.printable import printable as printable
-from vstore.printable import printable_lines as printable_lines
+from vstore.config import PLAIN_INTERVAL_S
+from vstore.printable import json_escaped, json_text, printable, printable_lines, snippet
 
 if TYPE_CHECKING:
     from vstore.ingest.report import AddReport, Progress
@@ -37,18 +33,6 @@ class JsonLines:
 def emit_json(value: Any) -> None:
     """One JSON value on stdout."""
     click.echo(json_text(value, indent=2))
-
-
-def snippet(text: str, query: str) -> str:
-    """One line of a chunk, from shortly before the first word it shares with the query."""
-    words = [re.escape(word) for word in re.findall(r"\w{3,}", query)]
-    match = re.search("|".join(words), text, re.IGNORECASE) if words else None
-    start = max(0, match.start() - SNIPPET_CHARS // 4) if match else 0
-    start = text.rfind(" ", 0, start) + 1 if start else 0
-    line = " ".join(text[start : start + 2 * SNIPPET_CHARS].split())
-    cut = line[:SNIPPET_CHARS]
-    before = "... " if start else ""
-    return printable(before + (cut if len(line) <= SNIPPET_CHARS else cut.rsplit(" ", 1)[0] + " ..."))
 
 
 def print_results(results: Results, *, explain: bool) -> None:

@@ -8,15 +8,15 @@ import re
 import shutil
 import signal
 import sys
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
 
 from vstore import arguments, config
-from vstore.cli.context import Context, json_option, pass_context
-from vstore.cli.output import emit_json, json_text, printable
+from vstore.cli.context import Context, json_option, pass_context, program
+from vstore.cli.output import emit_json
 from vstore.errors import InputError
+from vstore.printable import json_text, printable
 
 if TYPE_CHECKING:
     from vstore.runs import RunRecord
@@ -169,7 +169,7 @@ def schedule(context: Context, kind: str | None, at: tuple[int, int], budget: st
     from vstore.refine import schedule as schedules
 
     seconds(budget)
-    line = schedules.command(_program(), context.settings.db, budget)
+    line = schedules.command(program(), context.settings.db, budget)
     time = schedules.Time(*at)
     kind = kind or ("launchd" if sys.platform == "darwin" else "systemd" if shutil.which("systemctl") else "cron")
     if kind == "cron":
@@ -183,12 +183,6 @@ def schedule(context: Context, kind: str | None, at: tuple[int, int], budget: st
             click.echo(f"# ~/.config/systemd/user/{name}\n{unit}")
         click.echo(f"# then: systemctl --user enable --now {schedules.LABEL}.timer", err=True)
         click.echo("# and, to run when nobody is logged in: loginctl enable-linger", err=True)
-
-
-def _program() -> list[str]:
-    """The command that started this one, so that a scheduler starts the same installation."""
-    beside = Path(sys.executable).with_name("vstore")
-    return [str(beside)] if beside.exists() else [sys.executable, "-m", "vstore"]
 
 
 def _print_run(record: RunRecord, as_json: bool) -> None:

@@ -5,7 +5,8 @@ from __future__ import annotations
 import click
 
 from vstore.cli.context import Context, confirm, json_option, keeping_options, pass_context
-from vstore.cli.output import emit_json, print_documents, printable
+from vstore.cli.output import emit_json, print_documents
+from vstore.printable import printable
 
 
 @click.command()

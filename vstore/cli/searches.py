@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING
 
 import click
 
-from vstore.cli.output import printable, snippet
 from vstore.config import SLOW_SHOWN
+from vstore.printable import printable, snippet
 
 if TYPE_CHECKING:
     from vstore.searches import Latency, SearchStatistics, SlowQuery

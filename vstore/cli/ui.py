@@ -7,7 +7,7 @@ import threading
 import click
 
 from vstore.cli.context import Context, pass_context
-from vstore.cli.output import printable
+from vstore.printable import printable
 
 
 @click.command()

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from vstore.cli.context import Context, json_option, label_options, pass_context
-from vstore.cli.output import json_text, printable
+from vstore.printable import json_text, printable
 
 if TYPE_CHECKING:
     from vstore.watch import Event

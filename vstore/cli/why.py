@@ -9,9 +9,10 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from vstore.cli.context import Context, chunk_number, conjunction, json_option, pass_context, text_or_stdin
-from vstore.cli.output import LEGS, emit_json, printable
+from vstore.cli.output import LEGS, emit_json
 from vstore.cli.search import optional_stages, search
 from vstore.errors import NotFoundError
+from vstore.printable import printable
 
 if TYPE_CHECKING:
     from vstore.results import Explanation
