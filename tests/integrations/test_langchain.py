@@ -63,8 +63,11 @@ def test_a_document_of_many_chunks_comes_back_whole_and_once(store: Store, vecto
     assert vectors.get_by_ids(["long"]) == [Document(id="long", page_content=LONG, metadata={"pages": 9})]
 
 
-def test_k_counts_documents_even_where_one_has_all_the_best_chunks(vectors: VstoreVectorStore) -> None:
-    crowd = "\n\n".join(f"Valve number {part} leaks. " + "valve leaks " * 75 for part in range(config.POOL_DEPTH + 10))
+def test_k_counts_documents_even_where_one_has_all_the_best_chunks(
+    vectors: VstoreVectorStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(config, "POOL_DEPTH", 10)
+    crowd = "\n\n".join(f"Valve number {part} leaks. " + "valve leaks " * 75 for part in range(25))
     others = [f"Somewhere a valve of kind {number} leaks, among many other things." for number in range(3)]
     vectors.add_texts([crowd, *others], ids=["crowd", "a", "b", "c"])
     assert set(ids(vectors.similarity_search("valve leaks", k=4))) == {"crowd", "a", "b", "c"}
