@@ -14,6 +14,8 @@ from agents import Agent, agent
 from toy import ToyEmbedder
 
 from vstore import Store, config, settings
+from vstore.addresses import Address
+from vstore.ingest.web_fetch import Fetcher, Page
 from vstore.mcp import results
 from vstore.mcp.quota import Quota
 from vstore.mcp.service import Service
@@ -207,6 +209,29 @@ def test_allowed_urls_are_those_of_the_web(tmp_path: Path, url: str) -> None:
     result = service.call("memory_add", {"paths": [url]}, "tester")
     assert result["isError"] and "neither a path nor a URL with http: or https:" in result["content"][0]["text"]
     service.close()
+
+
+@pytest.mark.usefixtures("toy")
+def test_a_page_that_an_agent_added_is_marked_as_a_strangers_and_a_file_beside_it_is_not(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fetch(fetcher: Fetcher, address: Address) -> Page:
+        return Page(address, "text/plain", "utf-8", b"Pages of strangers.", None)
+
+    monkeypatch.setattr(Fetcher, "fetch", fetch)
+    (tmp_path / "own.md").write_text("A file of mine.", encoding="utf-8")
+    service = service_of(tmp_path, Options(roots=(tmp_path,), urls=True))
+    done = service.call("memory_add", {"paths": ["own.md", "https://example.com/a"]}, "tester")
+    assert done["structuredContent"]["added"] == 2, done
+    found = service.call("memory_search", {"query": "strangers file"}, "tester")["structuredContent"]["results"]
+    marks = {hit["uri"]: (hit.get("via"), hit.get("added_by")) for hit in found}
+    assert marks == {"https://example.com/a": ("web", None), (tmp_path / "own.md").as_posix(): (None, "tester")}
+    refused = service.call("memory_remember", {"text": "Mine.", "uri": "https://example.com/a"}, "tester")
+    assert refused["isError"] and "was not written by an agent" in refused["content"][0]["text"]
+    service.close()
+    with Store(tmp_path / "memory.db") as store:
+        (page,) = store.documents(where={"via": "web"})
+        assert page.metadata["client"] == "tester"
 
 
 # --- what comes back --------------------------------------------------------------------------------------------------

@@ -8,6 +8,7 @@ from pathlib import PurePosixPath, PureWindowsPath
 from typing import TYPE_CHECKING, Any
 
 from vstore import config
+from vstore.addresses import FETCHED
 from vstore.printable import printable_lines, snippet
 
 if TYPE_CHECKING:
@@ -145,8 +146,10 @@ def url_of(document: StoredDocument) -> str:
 
 
 def _origin(document: StoredDocument) -> dict[str, str]:
-    """Which agent wrote a document, when one did."""
+    """Which agent wrote a document, when one did, and whether a stranger did."""
     metadata = document.metadata
+    if metadata.get("via") == FETCHED["via"]:
+        return {"via": FETCHED["via"]}
     return {"added_by": str(metadata.get("client", ""))} if metadata.get("via") == VIA else {}
 
 

@@ -2,29 +2,28 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Final
 
+from vstore.addresses import is_address
 from vstore.errors import InputError, NotFoundError
 from vstore.ingest.ignore import is_conventional, may_hold_secrets
 from vstore.paths import belongs_to, expanded
 
-_URL: Final = re.compile(r"[a-zA-Z][a-zA-Z0-9+.-]*://")
+
+def allowed(targets: Sequence[str], roots: Sequence[Path], store: Path, *, urls: bool) -> tuple[list[str], list[str]]:
+    """Paths without links, and web addresses as they are. Raises InputError for the first that is not allowed."""
+    pages = [target for target in targets if is_address(target)]
+    for page in pages:
+        _check_page(page, urls)
+    return [str(_path(target, roots, store)) for target in targets if not is_address(target)], pages
 
 
-def allowed(targets: Sequence[str], roots: Sequence[Path], store: Path, *, urls: bool) -> list[str]:
-    """What to add: each path without links, URLs as they are. Raises InputError for the first that is not allowed."""
-    return [_url(target, urls) if _URL.match(target) else str(_path(target, roots, store)) for target in targets]
-
-
-def _url(target: str, urls: bool) -> str:
+def _check_page(page: str, urls: bool) -> None:
     if not urls:
-        raise InputError(f"{target} is no path below a root; the server takes URLs only with --allow-urls")
-    if not target.lower().startswith(("http://", "https://")):
-        raise InputError(f"{target} is neither a path nor a URL with http: or https:")
-    return target
+        raise InputError(f"{page} is no path below a root; the server takes URLs only with --allow-urls")
+    if not page.lower().startswith(("http://", "https://")):
+        raise InputError(f"{page} is neither a path nor a URL with http: or https:")
 
 
 def _path(target: str, roots: Sequence[Path], store: Path) -> Path:

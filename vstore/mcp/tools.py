@@ -166,14 +166,17 @@ def _add(request: Request) -> dict[str, Any]:
     from vstore.mcp.roots import allowed  # here, because it loads a matcher of patterns
 
     options, asked = request.options, request.arguments
-    report = request.store.add(
-        allowed(asked["paths"], options.roots, request.store.path, urls=options.urls),
-        collection=asked.get("collection", request.collection),
-        tags=asked.get("tags", ()),
-        metadata=request.origin(),
-    ).to_dict()
-    skipped = report.pop("skipped")
-    return {**report, "skipped": results.within_budget(skipped), "skipped_in_all": len(skipped)}
+    files, pages = allowed(asked["paths"], options.roots, request.store.path, urls=options.urls)
+    labels = {"collection": asked.get("collection", request.collection), "tags": asked.get("tags", ())}
+    client = {"client": request.client}  # pages have a mark of their own, which "via" would replace
+    reports = [
+        request.store.add(targets, metadata=metadata, **labels).to_dict()
+        for targets, metadata in ((files, request.origin()), (pages, client))
+        if targets
+    ]
+    skipped = [entry for report in reports for entry in report.pop("skipped")]
+    counts = {name: sum(report[name] for report in reports) for name in reports[0]}
+    return {**counts, "skipped": results.within_budget(skipped), "skipped_in_all": len(skipped)}
 
 
 def _forget(request: Request) -> dict[str, Any]:
