@@ -175,6 +175,14 @@ def test_a_page_says_nothing_of_itself_but_text_and_title(web: Web, store: Store
     assert document.metadata["via"] == "web"
 
 
+def test_the_mark_of_strangers_stays_whatever_metadata_a_caller_gives(web: Web, store: Store) -> None:
+    """Or their texts would be learned from."""
+    web.site.answers["/a.md"] = answer("the text", kind="text/markdown")
+    store.add("http://example.org/a.md", metadata={"via": "hand", "project": "pump"})
+    (document,) = store.documents()
+    assert (document.metadata["via"], document.metadata["project"]) == ("web", "pump")
+
+
 def test_a_password_is_neither_sent_nor_shown(web: Web, store: Store) -> None:
     (skipped,) = store.add("http://mia:secret@example.org/").skipped
     assert skipped.path == "http://***@example.org/"

@@ -39,7 +39,9 @@ class Turns:
 
     def give_way(self) -> None:
         """Before a transaction: leave as long since the last one as those who wait need to see that it is over."""
-        time.sleep(max(0.0, self._ended + config.WRITE_PAUSE_S - time.monotonic()))
+        since = time.monotonic() - self._ended
+        if 0 <= since < config.WRITE_PAUSE_S:
+            time.sleep(config.WRITE_PAUSE_S - since)
 
     def end(self) -> None:
         """A transaction has ended."""

@@ -125,7 +125,8 @@ def read_page(
     everything = json.dumps([parsed.text, [astuple(section) for section in parsed.sections]])
     document = labels.document(parsed, address.uri, title, kind, labels.hash(everything.encode(), title, kind))
     fetched_at = datetime.now(timezone.utc).isoformat(timespec="seconds")
-    said = {**addresses.FETCHED, "address": page.address.uri, "fetched_at": fetched_at, **metadata}
+    # The mark of strangers' texts comes last: it is not for the caller to take away.
+    said = {"address": page.address.uri, "fetched_at": fetched_at, **metadata, **addresses.FETCHED}
     return replace(document, metadata=said, tags=tags, modified_at=page.modified_at)
 
 
