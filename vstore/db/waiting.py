@@ -20,7 +20,7 @@ def wait_up_to(connection: apsw.Connection, milliseconds: float) -> None:
 
     def wait(tries: int) -> bool:
         nonlocal until
-        now = time.monotonic()
+        now = time.perf_counter()
         if tries == 0:
             until = now + milliseconds / 1000
         if now >= until:
@@ -39,10 +39,10 @@ class Turns:
 
     def give_way(self) -> None:
         """Before a transaction: leave as long since the last one as those who wait need to see that it is over."""
-        since = time.monotonic() - self._ended
+        since = time.perf_counter() - self._ended
         if 0 <= since < config.WRITE_PAUSE_S:
             time.sleep(config.WRITE_PAUSE_S - since)
 
     def end(self) -> None:
         """A transaction has ended."""
-        self._ended = time.monotonic()
+        self._ended = time.perf_counter()
