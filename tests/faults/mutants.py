@@ -20,13 +20,13 @@ from faults.cases import AT_ONCE, OPERATIONS, Bench, chosen
 from faults.checks import opened, problems
 from faults.disk import Mode
 from faults.machine import SMALL
-from faults.operations import TOY, adapter, small, store, with_encoder
+from faults.operations import LONG, TEXTS, TOY, adapter, small, store, with_encoder
 from toy import ToyEmbedder
 
 from vstore import Store, config
 from vstore.adapter import Adapter
 from vstore.db import connection as connections
-from vstore.db import documents, encoders, lexical, migrate, models, scope
+from vstore.db import documents, drafts, encoders, expiry, lexical, migrate, models, scope
 from vstore.db.codes import ResidentCodes
 from vstore.db.connection import Database, run
 from vstore.db.index import SqliteIndex
@@ -213,6 +213,30 @@ def incomplete_spaces_do_not_serve(folder: Path) -> Sequence[str]:
     return problems(path)
 
 
+def drafts_are_hidden(folder: Path) -> Sequence[str]:
+    """What is there of a document of many chunks before its last transaction."""
+    path = folder / "memory.db"
+    small(path)
+    usual = Database.write
+    seen: list[str] = []
+    with store(path) as made, store(path) as other, pytest.MonkeyPatch.context() as patch:
+
+        @contextmanager
+        def watched(self: Database) -> Iterator[apsw.Connection]:
+            with usual(self) as connection:
+                yield connection
+            if self.path == path and not seen:
+                found = {hit.document.uri for hit in other.search("the wind was from the west", 50)}
+                seen.extend(sorted(found - set(TEXTS)))
+
+        patch.setattr(config, "WRITTEN_AT_ONCE", 1)
+        patch.setattr(Database, "write", watched)
+        with suppress(ZeroDivisionError):
+            patch.setattr(drafts, "_publish", lambda *_: 1 / 0)
+            made.remember(LONG, uri="notes/log")
+    return seen
+
+
 def replaced_files_are_noticed(folder: Path) -> Sequence[str]:
     path = folder / "memory.db"
     small(path)
@@ -346,6 +370,10 @@ def any_space_serves(patch: Patch) -> None:
     patch.setattr(encoders, "require_complete", lambda *_: None)
 
 
+def draft_in_sight(patch: Patch) -> None:
+    patch.setattr(expiry, "passed", lambda *_: None)
+
+
 def unsettled(patch: Patch) -> None:
     patch.setattr(Journal, "settle", lambda _: None)
 
@@ -391,6 +419,7 @@ EVERY = (
     Mutant("an error of a write is swallowed", swallowed_errors, matrix("remember", "error once", 6)),
     Mutant("FTS5 keeps forgotten words", words_stay, forgotten_bytes),
     Mutant("SQLite keeps deleted bytes", with_pragma("secure_delete = OFF"), forgotten_bytes),
+    Mutant("a part of a document is found", draft_in_sight, drafts_are_hidden),
     Mutant("the journal is not settled before forgetting", unsettled, forgotten_bytes),
     Mutant("codes of another space are used", any_space, codes_of_the_space),
     Mutant("what another process writes is not noticed", any_version, others_writes_are_seen),
