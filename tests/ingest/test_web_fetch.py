@@ -5,6 +5,7 @@ from __future__ import annotations
 import gzip
 import socket
 import threading
+import time
 import zlib
 from datetime import datetime, timezone
 
@@ -328,6 +329,32 @@ def test_the_real_network_connects_without_a_look_up(monkeypatch: pytest.MonkeyP
         page = Fetcher(network, allow_private=True).fetch(parse(f"http://anything.example:{port}/"))
     assert page.data == b"text"
     assert f"Host: anything.example:{port}" in site.requests[0].split("\r\n")
+
+
+def test_a_piece_of_a_negative_length_is_no_answer_of_a_web_server(web: Web) -> None:
+    web.site.answers["/"] = b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n-5\r\nabc"
+    assert refusal() == "example.org does not answer as a web server does (ValueError)"
+
+
+def test_an_address_of_ipv6_is_no_host_with_a_port(web: Web) -> None:
+    web.site.answers["/"] = answer("the text", kind="text/plain")
+    assert fetch("http://[2606:2800:220::abcd]/").data == b"the text"
+    assert web.network.connected == [("2606:2800:220::abcd", 80)]
+
+
+def test_closing_ends_a_fetch_that_is_still_connecting(web: Web, monkeypatch: pytest.MonkeyPatch) -> None:
+    web.site.answers["/"] = web.site.drip(b"HTTP/1.1 200 OK\r\n\r\n", b"x")
+    fetcher, connect = Fetcher(web.network), web.network.connect
+
+    def close_meanwhile(address: str, port: int, seconds: float) -> socket.socket:
+        fetcher.close()
+        return connect(address, port, seconds)
+
+    monkeypatch.setattr(web.network, "connect", close_meanwhile)
+    begun = time.monotonic()
+    with pytest.raises(Unreadable, match="the ingest was ended"):
+        fetcher.fetch(parse(PAGE))
+    assert time.monotonic() - begun < config.WEB_SECONDS / 2
 
 
 def test_closing_ends_a_fetch_in_another_thread(web: Web) -> None:

@@ -153,6 +153,25 @@ def test_comments_and_other_tables_of_toml_stay_as_they_are(home: Path) -> None:
     assert tomllib.loads(text) == {**old, "mcp_servers": {"other": {"command": "x"}, "vstore": entry()}}
 
 
+def test_comments_behind_the_old_entry_stay(home: Path) -> None:
+    """They are mostly about the table that follows."""
+    path = home / ".codex" / "config.toml"
+    path.parent.mkdir()
+    old = '[mcp_servers.vstore]\ncommand = "old"\n# inside\na = 1\n\n# about x\n[x]\ny = 1\n'
+    path.write_text(old, encoding="utf-8")
+    assert run("codex", "--yes").exit_code == 0
+    assert path.read_text(encoding="utf-8").startswith("# about x\n[x]\ny = 1\n\n[mcp_servers.vstore]\n")
+
+
+def test_half_a_character_in_a_list_is_written_as_it_was(home: Path) -> None:
+    """Programs that cut a text within an emoji leave it, as an escape."""
+    path = home / ".cursor" / "mcp.json"
+    path.parent.mkdir()
+    path.write_text(r'{"said": "\ud83d", "mcpServers": {}}', encoding="utf-8")
+    assert run("cursor", "--yes").exit_code == 0
+    assert r'"said": "\ud83d"' in path.read_text(encoding="utf-8")
+
+
 def test_options_before_install_become_part_of_the_entry(home: Path) -> None:
     root = home / "my notes"
     root.mkdir()

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import re
+import time
+from datetime import datetime, timezone
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +18,7 @@ from vstore.db.connection import connect, run
 from vstore.maintenance import check
 from vstore.runs import Conclusion
 from vstore.searches import Asked, Note
+from vstore.ui.render import moment
 from vstore.ui.serve import shown
 
 CHUNK = r'<mark id="chunk"[^>]*>(.*?)</mark>'
@@ -74,7 +77,20 @@ def test_the_shown_part_of_a_document_is_said(
         assert re.sub(r"<[^>]*>", "", part) == whole[start:end]
 
 
-@pytest.mark.parametrize("number", ["99", "0", "9" * 18, "9" * 40])
+def test_a_time_that_the_machine_s_own_clock_has_not_is_shown_as_it_is(
+    tmp_path: Path, settings_of_nobody: None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("TZ", "Asia/Tokyo")
+    time.tzset()
+    try:
+        assert moment(datetime(9999, 12, 31, 23, 59, tzinfo=timezone.utc)) == "9999-12-31 23:59"
+        assert moment(datetime(2026, 1, 1, 23, 0, tzinfo=timezone.utc)) == "2026-01-02 08:00"
+    finally:
+        monkeypatch.undo()
+        time.tzset()
+
+
+@pytest.mark.parametrize("number", ["99", "0", "9" * 18, "9" * 40, "9" * 5_000])
 def test_a_chunk_that_is_not_there_is_a_404(client: Client, number: str) -> None:
     page = client.get(f"/chunk/{number}")
     assert page.status == 404

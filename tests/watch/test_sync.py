@@ -6,6 +6,8 @@ import os
 import shutil
 import tempfile
 import threading
+import time
+from datetime import timedelta
 from pathlib import Path
 
 import pytest
@@ -163,6 +165,20 @@ def test_a_folder_that_cannot_be_read_keeps_its_documents(
 def many(notes: Path, count: int) -> None:
     for number in range(count):
         (notes / "sub" / f"{number}.md").write_text(f"# Number {number}\n\nis {number}")
+
+
+def test_expired_documents_and_unusable_files_excuse_no_loss(store: Store, notes: Path) -> None:
+    """Neither has a content hash, which does not make the one the other at a new place."""
+    many(notes, 20)
+    once(store, notes)
+    for number in range(10):
+        store.keep(str(notes / "sub" / f"{number}.md"), expires=timedelta(milliseconds=1))
+    time.sleep(0.01)
+    shutil.rmtree(notes / "sub")
+    (notes / "a.md").unlink()
+    (notes / "picture.bin").write_bytes(bytes(range(256)))
+    assert ("refused", "notes") in once(store, notes)
+    assert len(texts(store)) == 12
 
 
 def test_to_lose_most_of_a_folder_has_to_be_confirmed(store: Store, notes: Path) -> None:

@@ -90,7 +90,7 @@ class Fetcher:
         """The page, or where the server says that it is."""
         places = self._places(address, clock, trusted=trusted)
         with self._failures(address, clock), self._connected(address, places, clock) as line:
-            connection = HTTPConnection(address.host)
+            connection = HTTPConnection(address.host, address.port)  # without one, it looks for it in the name
             connection.sock = line
             with closing(connection):
                 connection.request("GET", address.target, headers={"Host": address.place, **_HEADERS})
@@ -115,6 +115,8 @@ class Fetcher:
         line = _Line(self._socket(address, places, clock), clock)
         with self._state:
             self._line = line
+            if self._closed:  # while it was connecting
+                line.cut()
         try:
             yield line
         finally:
@@ -148,7 +150,7 @@ class Fetcher:
             self._check_open()
             yield
             self._check_open()  # or the end of a connection that was cut would pass for the end of the page
-        except (OSError, HTTPException) as error:
+        except (OSError, HTTPException, ValueError) as error:  # the last for a piece of a negative length
             self._check_open()
             clock.left()
             raise Unreadable(f"{address.place} {_in_words(error)}") from error

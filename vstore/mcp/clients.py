@@ -71,7 +71,8 @@ def _once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
 
 def _json(text: str, value: Any) -> str:
     indent = re.search(r"^([ \t]+)\S", text, re.MULTILINE)
-    return json.dumps(value, ensure_ascii=False, indent=indent[1] if indent else 2) + "\n"
+    written = json.dumps(value, ensure_ascii=False, indent=indent[1] if indent else 2) + "\n"
+    return written.encode("utf-8", "backslashreplace").decode()  # half a character, which JSON may have as an escape
 
 
 def _toml(text: str, key: str, entry: Mapping[str, Any]) -> str:
@@ -79,12 +80,21 @@ def _toml(text: str, key: str, entry: Mapping[str, Any]) -> str:
     import tomli_w
 
     header = re.compile(rf'^\s*\[\s*{key}\s*\.\s*("?){SERVER}\1\s*(\.[^\]]*)?\]')
-    kept, is_own = [], False
+    kept: list[str] = []
+    left: list[str] = []  # the comments at the end of the dropped table, which may be about the next one
+    is_own = False
     for line in text.splitlines(keepends=True):
         if re.match(r"\s*\[", line):
             is_own = header.match(line) is not None
+            kept += left
+            left = []
         if not is_own:
             kept.append(line)
+        elif re.match(r"\s*#", line) or (left and not line.strip()):
+            left.append(line)
+        else:
+            left = []
+    kept += left
     before = "".join(kept).rstrip("\n")
     return (f"{before}\n\n" if before else "") + tomli_w.dumps({key: {SERVER: dict(entry)}})
 

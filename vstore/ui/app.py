@@ -59,9 +59,9 @@ def application(store: Store, *, token: str, port: int, read_only: bool = False)
     pages = Pages(store, read_only)
     routes = [
         Route("/", pages.search),
-        Route("/chunk/{number:int}", pages.chunk),
+        Route("/chunk/{number}", pages.chunk),
         Route("/refinement", pages.refinement),
-        Route("/refinement/{number:int}", pages.run),
+        Route("/refinement/{number}", pages.run),
         Route("/health", pages.health),
         Route("/health", pages.check, methods=["POST"]),
         Route("/latency", pages.latency),
@@ -212,7 +212,7 @@ def _number(request: Request) -> int:
     """The number in the address. Raises NotFoundError for one that no id can be."""
     number = str(request.path_params["number"])
     if not _is_id(number):
-        raise NotFoundError(f"there is no number {number[:20]}")
+        raise NotFoundError(f"there is no number {number[:20]}; see the links above")
     return int(number)
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
+from contextlib import suppress
 from datetime import datetime
 from functools import partial
 from typing import Any, Final
@@ -21,8 +22,10 @@ def shown(value: Any) -> Any:
 
 
 def moment(value: datetime) -> str:
-    """A time by the machine's own clock."""
-    return value.astimezone().strftime("%Y-%m-%d %H:%M")
+    """A time by the machine's own clock, or as it is where that one has no such time: at the end of the year 9999."""
+    with suppress(OverflowError, ValueError, OSError):
+        value = value.astimezone()
+    return value.strftime("%Y-%m-%d %H:%M")
 
 
 def size(count: int) -> str:

@@ -187,7 +187,8 @@ class Synchroniser:
 
     def _moved(self, planned: Plan) -> set[str]:
         """Those of the documents that must not be forgotten which are the same as one at another place."""
-        here = {self._hash(uri) for uri in self.listing.uris()}
+        # None, of a file that the store has nothing of, is no content that two could have in common.
+        here = {self._hash(uri) for uri in self.listing.uris()} - {None}
         return {uri for refusal in planned.refused for uri in refusal.uris if self._hash(uri) in here}
 
     def _hash(self, uri: str) -> str | None:
