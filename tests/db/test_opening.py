@@ -93,7 +93,7 @@ def make_newer(path: Path) -> None:
         (make_foreign, NotAStoreError, "is an SQLite file of another program; choose another path with --db"),
         (make_foreign_with_mark, NotAStoreError, "is an SQLite file of another program"),
         (make_foreign_with_version, NotAStoreError, "is an SQLite file of another program"),
-        (make_newer, NewerStoreError, rf"newer vstore \(schema 99, this one knows {latest()}\); upgrade: pip install"),
+        (make_newer, NewerStoreError, rf"newer vstore \(schema 99, this one knows {latest()}\); upgrade vstore"),
     ],
 )
 @pytest.mark.parametrize("create", [True, False])

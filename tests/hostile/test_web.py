@@ -27,7 +27,7 @@ from vstore.ingest.report import AddReport
 LIMIT = 200_000  # bytes of an answer
 PAGE = answer("<title>Page</title><p>the visible words of this page, which are to be found again")
 KEPT = Kept("visible words")
-NOT_PUBLIC = Refused("which is no public address$")
+NOT_PUBLIC = Refused("which is no public address; pages of an intranet")
 ONLY_WEB = Refused("^(it redirects to what is not fetched: )?only http and https are fetched$")
 UNREADABLE = Refused("^not an address that can be read|without a usable host name$|^there is no host")
 NO_CERTIFICATE = Refused("has no certificate that can be believed: ")
@@ -84,10 +84,10 @@ CASES = (
     to("to-ftp", "ftp://example.org/a", ONLY_WEB),
     # ways to write 127.0.0.1
     Bad("loopback", "http://127.0.0.1/", NOT_PUBLIC),
-    Bad("decimal", "http://2130706433/", Refused("no public address$|^there is no host")),
-    Bad("hexadecimal", "http://0x7f000001/", Refused("no public address$|^there is no host")),
-    Bad("octal", "http://0177.0.0.1/", Refused("no public address$|^there is no host")),
-    Bad("short", "http://127.1/", Refused("no public address$|^there is no host")),
+    Bad("decimal", "http://2130706433/", Refused("no public address; |^there is no host")),
+    Bad("hexadecimal", "http://0x7f000001/", Refused("no public address; |^there is no host")),
+    Bad("octal", "http://0177.0.0.1/", Refused("no public address; |^there is no host")),
+    Bad("short", "http://127.1/", Refused("no public address; |^there is no host")),
     Bad("loopback-6", "http://[::1]/", NOT_PUBLIC),
     Bad("mapped", "http://[::ffff:127.0.0.1]/", NOT_PUBLIC),
     Bad("compatible", "http://[::127.0.0.1]/", NOT_PUBLIC),

@@ -241,7 +241,7 @@ def test_the_command_names_pages_that_were_skipped(web: Web, tmp_path: Path) -> 
 
     code, said = add("http://wiki:8080/", "gopher://wiki/")
     assert code == 0
-    assert "skipped http://wiki:8080/: port 8080 of wiki is not one of web pages (80, 443)\n" in said
+    assert "skipped http://wiki:8080/: port 8080 of wiki is not one of web pages (80, 443); " in said
     assert "skipped gopher://wiki/: only http and https are fetched\n" in said
     assert add("http://wiki:8080/", str(tmp_path / "missing"))[0] == 1
     assert web.network.looked_up == []

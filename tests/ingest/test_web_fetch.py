@@ -22,6 +22,7 @@ from vstore.ingest.web_fetch import Fetcher, Page
 from vstore.ingest.web_network import Network, is_public
 
 PAGE = "http://example.org/"
+INTRANET = "; pages of an intranet are fetched with --allow-private"
 PRIVATE = """
 0.0.0.0 10.0.0.1 100.64.0.1 100.100.100.200 127.0.0.1 127.255.255.254 168.63.129.16 169.254.169.254 172.16.0.1
 172.31.255.255 192.0.0.192 192.0.2.1 192.88.99.1 192.168.0.1 198.18.0.1 198.51.100.1 203.0.113.1 224.0.0.1 240.0.0.1
@@ -92,13 +93,16 @@ def test_a_host_is_looked_up_once_and_the_connection_goes_to_what_was_checked(we
 def test_each_redirect_is_checked_anew(web: Web) -> None:
     web.network.hosts["rebinding.example"] = [[PLACE], ["127.0.0.1"]]
     web.site.answers["/"] = moved("/again")
-    assert refusal("http://rebinding.example/") == "rebinding.example is at 127.0.0.1, which is no public address"
+    assert (
+        refusal("http://rebinding.example/")
+        == "rebinding.example is at 127.0.0.1, which is no public address" + INTRANET
+    )
     assert web.network.connected == [(PLACE, 80)]
 
 
 def test_a_host_with_one_private_address_among_public_ones_is_refused(web: Web) -> None:
     web.network.hosts["mixed.example"] = [PLACE, "10.0.0.1"]
-    assert refusal("http://mixed.example/") == "mixed.example is at 10.0.0.1, which is no public address"
+    assert refusal("http://mixed.example/") == "mixed.example is at 10.0.0.1, which is no public address" + INTRANET
     assert web.network.connected == []
 
 
@@ -130,20 +134,23 @@ def test_private_hosts_are_reached_only_where_they_are_named(web: Web) -> None:
     web.network.open_private = True
     web.network.hosts.update({"wiki": ["10.0.0.5"], "other": ["10.0.0.6"]})
     web.site.answers.update({"/": answer("text"), "/own": moved("http://wiki:9090/"), "/leave": moved("http://other/")})
-    assert refusal("http://wiki/") == "wiki is at 10.0.0.5, which is no public address"
-    assert refusal("http://wiki:8080/") == "port 8080 of wiki is not one of web pages (80, 443)"
+    assert refusal("http://wiki/") == "wiki is at 10.0.0.5, which is no public address" + INTRANET
+    assert refusal("http://wiki:8080/") == "port 8080 of wiki is not one of web pages (80, 443)" + INTRANET
     assert web.network.connected == []
     assert fetch("http://wiki:8080/", allow_private=True).data == b"text"
     assert web.network.connected == [("10.0.0.5", 8080)]
     assert "Host: wiki:8080" in web.site.requests[0].split("\r\n")
     assert fetch("http://wiki/own", allow_private=True).address.uri == "http://wiki:9090/"
-    assert refusal("http://wiki/leave", allow_private=True) == "other is at 10.0.0.6, which is no public address"
+    assert (
+        refusal("http://wiki/leave", allow_private=True)
+        == "other is at 10.0.0.6, which is no public address" + INTRANET
+    )
 
 
 def test_a_public_page_that_was_named_leads_to_no_private_one(web: Web) -> None:
     web.network.hosts["inside.example"] = ["10.0.0.5"]
     web.site.answers["/"] = moved("http://inside.example/")
-    assert refusal(allow_private=True) == "inside.example is at 10.0.0.5, which is no public address"
+    assert refusal(allow_private=True) == "inside.example is at 10.0.0.5, which is no public address" + INTRANET
 
 
 def test_https_goes_by_the_name_of_the_host(secure_web: Web) -> None:

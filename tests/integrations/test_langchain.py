@@ -17,6 +17,7 @@ import pytest
 from langchain_core.documents import Document
 from langchain_core.embeddings import DeterministicFakeEmbedding, Embeddings, FakeEmbeddings
 from langchain_core.indexing import InMemoryRecordManager, index
+from pydantic import ValidationError
 from toy import ToyEmbedder
 
 from vstore import Store, check, config
@@ -402,3 +403,9 @@ def test_without_langchain_the_message_has_the_command(monkeypatch: pytest.Monke
     monkeypatch.delitem(sys.modules, "vstore.integrations.langchain")
     with pytest.raises(MissingExtraError, match=r"pip install 'vstore\[langchain\]'"):
         importlib.import_module("vstore.integrations.langchain")
+
+
+def test_an_unknown_option_of_a_retriever_is_refused_rather_than_ignored(store: Store) -> None:
+    """Or a misspelt filter would filter nothing."""
+    with pytest.raises(ValidationError, match="min_confidnce"):
+        VstoreRetriever(store=store, min_confidnce=0.9)

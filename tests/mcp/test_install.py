@@ -175,11 +175,16 @@ def test_half_a_character_in_a_list_is_written_as_it_was(home: Path) -> None:
 def test_options_before_install_become_part_of_the_entry(home: Path) -> None:
     root = home / "my notes"
     root.mkdir()
-    before = ("--read-only", "--root", str(root), "--allow-urls", "--allow-forget", "--connector")
-    assert run("cursor", "--yes", before=before).exit_code == 0
-    args = json.loads((home / ".cursor" / "mcp.json").read_text())["mcpServers"]["vstore"]["args"]
-    expected = ["--read-only", "mcp", "--root", str(root), "--allow-urls", "--allow-forget", "--connector"]
-    assert args[-len(expected) :] == expected
+    for before, expected in (
+        (("--read-only", "--connector"), ["--read-only", "mcp", "--connector"]),
+        (
+            ("--quiet", "--root", str(root), "--allow-urls", "--allow-forget"),
+            ["mcp", "--root", str(root), "--allow-urls", "--allow-forget"],
+        ),
+    ):
+        assert run("cursor", "--yes", before=before).exit_code == 0
+        args = json.loads((home / ".cursor" / "mcp.json").read_text())["mcpServers"]["vstore"]["args"]
+        assert args[-len(expected) :] == expected
 
 
 def test_a_variable_of_vstore_that_is_set_goes_into_the_entry(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -246,6 +251,17 @@ def test_a_list_that_changed_after_it_was_shown_is_not_overwritten(home: Path, m
     assert path.read_text() == '{"new": 1}'
 
 
+def test_what_to_add_by_hand_is_printed_for_a_list_that_cannot_be_changed(home: Path) -> None:
+    path = home / "settings.json"
+    path.write_text('// mine\n{"theme": "dark"}\n')
+    printed = run("zed", "--print", "--file", str(path))
+    assert printed.exit_code == 0
+    assert "comments are not understood" in printed.stderr
+    (servers,) = json.loads(printed.stdout).values()
+    assert servers["vstore"]["args"][-1] == "mcp"
+    assert path.read_text() == '// mine\n{"theme": "dark"}\n'
+
+
 def test_a_link_to_a_list_stays_a_link(home: Path) -> None:
     (home / "dotfiles.json").write_text("{}")
     (home / "list").symlink_to(home / "dotfiles.json")
@@ -260,6 +276,8 @@ def test_a_link_to_a_list_stays_a_link(home: Path) -> None:
         (["mcp", "--port", "1"], 2, "go with --http"),
         (["mcp", "--token-file", "x"], 2, "go with --http"),
         (["mcp", "--allow-urls"], 2, "--allow-urls goes with --root"),
+        (["--read-only", "mcp", "--allow-forget"], 2, "do not go with --read-only"),
+        (["--read-only", "mcp", "--root", "."], 2, "do not go with --read-only"),
         (["mcp", "--http", "install", "--client", "cursor"], 2, "--http is for servers that you start yourself"),
         (["mcp", "--root", "/nowhere/at/all", "install", "--client", "cursor"], 1, "there is no such folder"),
         (["mcp", "install", "--client", "emacs"], 2, "'emacs' is not one of"),

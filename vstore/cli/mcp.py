@@ -31,6 +31,8 @@ def mcp(ctx: click.Context, /, **options: Any) -> None:
     context: Context = ctx.obj
     if not options["http"] and (options["port"] is not None or options["token_file"] is not None):
         raise click.UsageError("--port and --token-file go with --http")
+    if context.read_only and (options["roots"] or options["allow_forget"]):
+        raise click.UsageError("--root and --allow-forget do not go with --read-only")
     if options["allow_urls"] and not options["roots"]:
         raise click.UsageError("--allow-urls goes with --root")
     if ctx.invoked_subcommand is None:
@@ -93,13 +95,21 @@ def install(context: Context, client: str, file: str | None, only_print: bool, y
 
     Options of `vstore mcp` that stand before `install` become part of the entry.
     """
-    from vstore.mcp.install import change
+    from vstore.mcp.install import by_hand, change
 
     parent = click.get_current_context().parent
     assert parent is not None, "it is a command of a group"
     if parent.params["http"]:
         raise click.UsageError("an entry starts the server over a pipe; --http is for servers that you start yourself")
-    made = change(client, _command(context, parent.params), _environment(), file)
+    entry = client, _command(context, parent.params), _environment()
+    try:
+        made = change(*entry, file)
+    except InputError as error:
+        if not only_print:
+            raise
+        click.echo(printable(str(error)), err=True)
+        click.echo(printable_lines(by_hand(*entry)), nl=False)
+        return
     difference = made.difference()
     if not difference:
         click.echo(f"{printable(str(made.path))} has this entry already", err=True)

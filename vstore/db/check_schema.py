@@ -200,7 +200,7 @@ def _place(scan: Scan) -> Iterator[Fault]:
 HEADER = Invariant(
     "header",
     "the file is an SQLite file, a store's, and of a known schema",
-    "a newer file: pip install --upgrade vstore; else name the right file with --db, or restore a backup",
+    "a newer file: upgrade vstore; else name the right file with --db, or restore a backup",
     _header,
     anywhere=True,
 )

@@ -119,7 +119,7 @@ def require_ours(connection: apsw.Connection, path: Path, latest: int) -> None:
     if version > latest:
         raise NewerStoreError(
             f"{path} was written by a newer vstore (schema {version}, this one knows {latest}); "
-            "upgrade: pip install --upgrade vstore"
+            "upgrade vstore, from where it was installed"
         )
 
 
@@ -211,7 +211,9 @@ class Database:
     def _idle_connection(self) -> apsw.Connection:
         """This thread's connection, which must not be in a transaction, to write to. Raises StoreError when it is."""
         if self.read_only:
-            raise StoreError(f"{self.path} was opened to be read only; open it without read_only to change it")
+            raise StoreError(
+                f"{self.path} was opened to be read only; open it without read_only (--read-only) to change it"
+            )
         connection = self.connection()
         if connection.in_transaction:
             raise StoreError(f"this thread is in the middle of reading {self.path}; write when the search has ended")

@@ -35,7 +35,11 @@ MEANINGS: tuple[tuple[type[apsw.Error], type[StoreError], str], ...] = (
         "{path} is damaged; restore a backup, or see what can be mended: vstore check",
     ),
     (apsw.NotADBError, NotAStoreError, "{path} is not a vstore file; choose another path with --db"),
-    (apsw.CantOpenError, StoreError, "cannot open {path}; check that the folder exists and may be written to"),
+    (
+        apsw.CantOpenError,
+        StoreError,
+        "cannot open {path}; check that the folder exists and may be written to, or open it with --read-only",
+    ),
     (apsw.ReadOnlyError, StoreError, "{path} or its folder may not be written to; check the permissions"),
     (apsw.PermissionsError, StoreError, "{path} may not be used; check its permissions"),
     (

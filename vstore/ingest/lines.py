@@ -122,7 +122,7 @@ def check_header(record: Mapping[str, Any]) -> None:
     if version > config.EXPORT_VERSION:
         raise InputError(
             f"this export has version {version} of its format, and this vstore ({config.EXPORT_VERSION}) cannot read "
-            "it; upgrade: pip install --upgrade vstore"
+            "it; upgrade vstore, from where it was installed"
         )
 
 

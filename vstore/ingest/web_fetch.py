@@ -36,6 +36,7 @@ _HEADERS: Final = {
 }
 _REDIRECTS: Final = (301, 302, 303, 307, 308)
 _WITHOUT_PAGE: Final = (204, 205, 206)  # nothing, and a part that nobody asked for
+_INTRANET: Final = "pages of an intranet are fetched with --allow-private"
 _GZIP: Final = 16 + zlib.MAX_WBITS
 _CHARSET: Final = re.compile(r";\s*charset\s*=\s*[\"']?([\w.:-]{1,40})", re.IGNORECASE)
 
@@ -103,11 +104,11 @@ class Fetcher:
     def _places(self, address: Address, clock: _Clock, *, trusted: bool) -> list[str]:
         """The IP addresses of a host, all of which may be reached."""
         if not trusted and address.port not in PORTS.values():
-            raise Unreadable(f"port {address.port} of {address.host} is not one of web pages (80, 443)")
+            raise Unreadable(f"port {address.port} of {address.host} is not one of web pages (80, 443); {_INTRANET}")
         places = self._network.resolve(address.host, address.port, clock.left())
         for place in places:
             if not trusted and not is_public(place):
-                raise Unreadable(f"{address.host} is at {place}, which is no public address")
+                raise Unreadable(f"{address.host} is at {place}, which is no public address; {_INTRANET}")
         return places[: config.WEB_ATTEMPTS]
 
     @contextmanager

@@ -31,6 +31,7 @@ try:
     from langchain_core.retrievers import BaseRetriever
     from langchain_core.vectorstores import VectorStore
     from langchain_core.vectorstores.utils import maximal_marginal_relevance
+    from pydantic import ConfigDict
 except ImportError as error:
     raise MissingExtraError(f"LangChain needs an extra ({error}): pip install 'vstore[langchain]'") from error
 
@@ -41,8 +42,11 @@ class VstoreRetriever(BaseRetriever):  # type: ignore[misc]
     """Finds passages: the chunks that `Store.search` returns, each as a Document with its chunk id as id.
 
     `min_confidence` leaves out what is less likely to be relevant; `options` are further arguments of `Store.search`.
-    All but `store` may be given to `invoke` as well, and then hold for that call. Metadata: see `passages.metadata`.
+    All but `store` may be given to `invoke` as well, and then hold for that call. (The field `tags` is LangChain's own,
+    for its traces; to search by tags, give them in `options`.) Metadata: see `passages.metadata`.
     """
+
+    model_config = ConfigDict(arbitrary_types_allowed=True, extra="forbid")
 
     store: Store
     k: int = config.DEFAULT_K

@@ -56,7 +56,7 @@ class Client:
             parsed = tomllib.loads(text) if self.toml else json.loads(text or "{}", object_pairs_hook=_once)
         except (ValueError, RecursionError) as error:
             kind = "TOML" if self.toml else "JSON (comments are not understood)"
-            raise InputError(f"{path} is no {kind}: {error}; add the entry by hand, see --print") from error
+            raise InputError(f"{path} is no {kind}: {error}; add the entry by hand: --print shows it") from error
         if not isinstance(parsed, dict):
             raise InputError(f"{path} is no JSON object; correct it, or add the entry by hand")
         return parsed

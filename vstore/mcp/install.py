@@ -64,6 +64,12 @@ def change(name: str, command: Sequence[str], environment: Mapping[str, str], fi
     return Change(path, before, after)
 
 
+def by_hand(name: str, command: Sequence[str], environment: Mapping[str, str]) -> str:
+    """A client's list with nothing in it but this server, for whoever adds it to one that vstore cannot change."""
+    client: Client = CLIENTS[name]
+    return client.with_entry("", client.entry(command, environment), Path(name))
+
+
 def _read(path: Path) -> str | None:
     try:
         if path.stat().st_size > MCP_LIST_BYTES:
