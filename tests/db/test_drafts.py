@@ -272,6 +272,41 @@ def test_a_switch_of_models_meanwhile_leaves_nothing_and_the_document_is_embedde
     assert_consistent(path, space=2)
 
 
+# --- forgetting -------------------------------------------------------------------------------------------------------
+
+
+def test_a_long_document_is_forgotten_in_short_transactions_and_gone_after_the_first(
+    index: SqliteIndex, path: Path
+) -> None:
+    put(index, "long", *LONG)
+    put(index, "short", "another text")
+    seen, chunks = [], []
+    with closing(SqliteIndex(path)) as other:
+
+        def look(_: int) -> None:
+            seen.append(texts(other, "long"))
+            chunks.append(rows(path, "SELECT count(*) FROM chunks")[0][0])
+
+        with after_each_commit(look):
+            assert index.forget("default", "long") == 6
+    assert seen == [[]] * len(seen)
+    assert chunks[:7] == [7, 6, 5, 4, 3, 2, 1]
+    assert drafts_of(path) == []
+    assert texts(index, "short") == ["another text"]
+    assert_consistent(path)
+
+
+def test_nothing_of_a_long_document_that_was_forgotten_is_in_the_file(path: Path) -> None:
+    with Store(path, ToyEmbedder(16)) as store:
+        put(store.index, "long", *(f"{text} zanzibar" for text in LONG))
+        store.feedback("where", "long")
+        store.remember("another text", uri="short")
+        store.forget("long")
+        assert store.judgements() == []
+    files = [path.with_name(path.name + suffix) for suffix in ("", "-wal")]
+    assert not any(b"zanzibar" in file.read_bytes() for file in files if file.exists())
+
+
 # --- what is left behind ----------------------------------------------------------------------------------------------
 
 

@@ -362,6 +362,10 @@ def forget(opened_store: Store) -> None:
     opened_store.forget("notes/birch")
 
 
+def forget_long(opened_store: Store) -> None:
+    opened_store.forget("notes/log")
+
+
 def forget_several(opened_store: Store) -> None:
     opened_store.forget("notes/tea")
     for uri in ("notes/birch", "notes/harbour"):
@@ -496,6 +500,7 @@ def operations(disk: Disk) -> dict[str, Operation]:
         Operation("remember, in parts", small, on_store(remember_long), settings=in_parts),
         Operation("update, in parts", with_long, on_store(update_long), settings=in_parts),
         Operation("forget", small, on_store(forget)),
+        Operation("forget, in parts", with_long, on_store(forget_long), settings=in_parts),
         Operation("forget several", small, on_store(forget_several), some_forgotten),
         Operation("ingest", with_folder, on_store(ingest), files_in_order, settings=one_by_one),
         Operation("ingest, small log", with_folder, on_store(ingest), files_in_order, settings=one_by_one | small_log),

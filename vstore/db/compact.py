@@ -13,7 +13,7 @@ from functools import partial
 import apsw
 
 from vstore import config
-from vstore.db import documents, encoders, expiry, journal
+from vstore.db import drafts, encoders, expiry, journal
 from vstore.db.clock import now
 from vstore.db.connection import Database, run
 from vstore.errors import StoreBusyError, StoreFullError
@@ -25,6 +25,7 @@ def compact(database: Database) -> Compacted:
     with database.read() as connection:
         before = _bytes(connection)
     expired = _repeat(database, partial(_erase_expired, journal.Mentions()))
+    drafts.sweep(database)
     _repeat(database, encoders.sweep)
     _merge_keywords(database)
     remarks = tuple(_rewrite(database))
@@ -49,7 +50,7 @@ def _erase_expired(mentions: journal.Mentions, connection: apsw.Connection) -> i
     erased = 0
     for collection, uri in expiry.expired(connection, now(), config.EXPIRED_AT_ONCE):
         mentions.erase(connection, collection, uri)
-        documents.forget(connection, collection, uri)
+        drafts.forget(connection, collection, uri)
         erased += 1
         if time.monotonic() >= until:
             break

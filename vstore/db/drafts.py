@@ -3,7 +3,8 @@
 Until all of it is there, a new version lies in the file as a draft: a document under a name of its own that expired
 before all else, which hides it as everything that has expired is hidden. One short transaction then makes it the
 document, or exchanges its chunks for those of the old version, which are erased step by step. What a killed process
-left of either is erased by the next that ingests, forgets or compacts.
+left of either is erased by the next that ingests, forgets or compacts. Documents of many chunks are forgotten in the
+same way, for FTS5 takes 10 ms and more to remove the words of one chunk for good.
 """
 
 from __future__ import annotations
@@ -44,7 +45,7 @@ def write(
     space: Space,
 ) -> WriteOutcome:
     """As `documents.write`, in many transactions of which the last one changes what is found."""
-    name = f"draft:{processes.name()}/{secrets.token_hex(8)}"
+    name = _new_name()
     _at_work.add(name)
     try:
         with database.bulk():
@@ -64,6 +65,20 @@ def write(
         _at_work.discard(name)
 
 
+def forget(connection: apsw.Connection, collection: str, uri: str) -> int:
+    """As `documents.forget`, but a document of many chunks becomes a draft that nobody is at work on, for `sweep`."""
+    sql = (
+        f"SELECT d.id, (SELECT count(*) FROM chunks AS c WHERE c.document_id = d.id) FROM documents AS d "
+        f"WHERE {documents.ONE_DOCUMENT}"
+    )
+    for document_id, count in run(connection, sql, (uri, collection)):
+        if count > config.WRITTEN_AT_ONCE:
+            hide = "UPDATE documents SET uri = ?, expires_at = ?, pinned = 0, created_at = ? WHERE id = ?"
+            run(connection, hide, (_new_name(), DRAFT, now(), document_id))
+            return int(count)
+    return documents.forget(connection, collection, uri)
+
+
 def sweep(database: Database) -> None:
     """Erase the drafts that nobody is at work on any more."""
     with database.read() as connection:
@@ -77,6 +92,10 @@ def chunks(connection: apsw.Connection) -> int:
     """How many chunks drafts have."""
     sql = f"SELECT count(*) FROM chunks WHERE document_id IN (SELECT d.id FROM {_DRAFTS})"
     return int(run(connection, sql)[0][0])
+
+
+def _new_name() -> str:
+    return f"draft:{processes.name()}/{secrets.token_hex(8)}"
 
 
 def _is_abandoned(name: str, began: int) -> bool:

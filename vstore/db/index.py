@@ -300,9 +300,10 @@ class SqliteIndex:
                 while left:
                     name = left.popleft()
                     mentions.erase(connection, *name)
-                    removed += documents.forget(connection, *name)
+                    removed += drafts.forget(connection, *name)
                     if time.monotonic() >= until:
                         break
+        drafts.sweep(self._database)
         return removed
 
     def traces(self, since: datetime) -> tuple[str, ...]:
@@ -317,7 +318,6 @@ class SqliteIndex:
         """See `Index.compact`."""
         from vstore.db.compact import compact
 
-        drafts.sweep(self._database)
         with self._database.read() as connection:
             since = expiry.oldest(connection, now())
         with self._database.bulk():
