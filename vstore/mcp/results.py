@@ -8,7 +8,7 @@ from pathlib import PurePosixPath, PureWindowsPath
 from typing import TYPE_CHECKING, Any
 
 from vstore import config
-from vstore.addresses import FETCHED
+from vstore.addresses import FETCHED, WRITTEN
 from vstore.printable import printable_lines, snippet
 
 if TYPE_CHECKING:
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from vstore.types import StoredDocument
 
 _FETCHED = config.MCP_RESULT_BYTES - config.MCP_METADATA_BYTES  # bytes of a fetched text: the rest is what is about it
-VIA = "mcp"  # in the metadata of what agents wrote, under "via"
+VIA = WRITTEN["via"]
 
 
 def text_of(value: Any) -> str:
