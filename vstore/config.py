@@ -388,6 +388,7 @@ MCP_CALLS: Final = 4  # calls at work at once: threads; more only wait for the s
 MCP_WAITING: Final = 128  # calls of one client at work or waiting; agents have a few, and each holds its message
 MCP_WRITES_PER_MINUTE: Final = 120  # calls that write; a person dictates a few, an agent that runs wild thousands
 MCP_WRITES_PER_SESSION: Final = 2_000  # the same, of one client from its handshake on: more is an import
+MCP_SESSIONS: Final = 1_000  # sessions whose writes are counted, the last to write: 100 KB; a person has a few a day
 MCP_ERROR_CHARS: Final = 500  # characters of an error; some quote what they were given
 MCP_GRACE_S: Final = 5.0  # seconds for calls at work when the client has gone; what they have not committed is undone
 MCP_CLIENT_CHARS: Final = 100  # characters of the client's name and version that are kept with what it wrote

@@ -444,6 +444,18 @@ def test_writes_are_counted_by_the_minute_for_all_and_by_the_session_for_each() 
     quota.spend("b")
 
 
+def test_a_quota_remembers_the_sessions_that_wrote_last(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(config, "MCP_SESSIONS", 2)
+    quota = Quota(100, 2)
+    for session in ("a", "b", "a", "c"):  # of which b wrote longest ago
+        quota.spend(session)
+    with pytest.raises(Exception, match="this session has written 2 times"):
+        quota.spend("a")
+    quota.spend("b")
+    quota.spend("b")
+    assert len(quota._written) == 2
+
+
 @pytest.mark.usefixtures("toy")
 def test_only_what_writes_is_counted_and_what_is_refused_writes_nothing(tmp_path: Path) -> None:
     service = service_of(tmp_path, Options(), Quota(2, 10))
