@@ -16,6 +16,7 @@ from vstore.paths import is_unicode
 
 PORTS: Final = {"http": 80, "https": 443}
 FETCHED: Final = {"via": "web"}  # what the metadata of a fetched page say, so that its text is known to be of strangers
+WRITTEN: Final = {"via": "mcp"}  # what the metadata of what an agent wrote or added say
 
 _SCHEME: Final = re.compile(r"[A-Za-z][A-Za-z0-9+.-]+://")  # one letter alone is a drive of Windows
 _USER: Final = re.compile(r"(?<=://)[^/?#\\]*@")

@@ -8,23 +8,26 @@ import socket
 import stat
 import subprocess
 import sys
+import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import anyio
+import anyio.lowlevel
 import httpx2
 import pytest
-from agents import TOY, environment
+from agents import ENVELOPE, TOY, environment
 from click.testing import CliRunner
 from mcp import Client, StdioServerParameters, stdio_client
 from mcp.client.streamable_http import streamable_http_client
 from mcp.shared.exceptions import MCPError
 
+from vstore import config
 from vstore.cli import main
 from vstore.errors import InputError
-from vstore.mcp.http import token
+from vstore.mcp.http import Calls, token
 
 SECRET = "a-token-for-tests-0123456789"
 HELLO = {
@@ -36,9 +39,9 @@ HELLO = {
 
 
 @contextmanager
-def server(folder: Path, port: int = 0, *options: str) -> Iterator[int]:
+def server(folder: Path, port: int = 0, *options: str, script: str = TOY) -> Iterator[int]:
     """A server with the tests' token; its port."""
-    command = [sys.executable, "-c", TOY, "--db", str(folder / "memory.db"), "mcp", "--http", "--port", str(port)]
+    command = [sys.executable, "-c", script, "--db", str(folder / "memory.db"), "mcp", "--http", "--port", str(port)]
     process = subprocess.Popen(
         [*command, *options], stderr=subprocess.PIPE, text=True, env=environment(folder, VSTORE_MCP_TOKEN=SECRET)
     )
@@ -205,6 +208,50 @@ def test_a_server_that_was_started_anew_does_not_know_the_sessions_of_the_one_be
         assert post(again, about, Mcp_Session_Id=number)[0] == 404
         assert opened(again) != number
     assert post(port, about, Mcp_Session_Id=number)[0] == 200
+
+
+def test_a_session_that_was_invented_has_no_quota_of_its_own(tmp_path: Path) -> None:
+    script = f"import vstore.config\nvstore.config.MCP_WRITES_PER_SESSION = 2\n{TOY}"
+    about = {"jsonrpc": "2.0", "id": 1, "method": "tools/call"}
+    write = {"name": "memory_remember", "arguments": {"text": "Hi."}}
+    told = {"Mcp_Protocol_Version": "2026-07-28", "Mcp_Method": "tools/call", "Mcp_Name": "memory_remember"}
+    with server(tmp_path, script=script) as number:
+        outcomes = []
+        for invented in ("a", "b", "c"):
+            body = {**about, "params": {**write, "_meta": ENVELOPE}}
+            status, text = post(number, body, Mcp_Session_Id=invented, **told)
+            assert status == 200, text
+            outcomes.append(json.loads(text)["result"]["isError"])
+        assert outcomes == [False, False, True]
+        status, text = post(number, {**about, "params": write}, Mcp_Session_Id=opened(number))
+        assert status == 200 and not json.loads(text)["result"]["isError"], "one of the SDK's own"
+
+
+def test_calls_whose_clients_have_gone_keep_their_places_until_they_end() -> None:
+    begun: list[int] = []
+    let_through = threading.Event()
+
+    def work(number: int) -> dict[str, Any]:
+        begun.append(number)
+        assert let_through.wait(30)
+        return {"number": number}
+
+    async def talk() -> None:
+        calls = Calls()
+        for attempt in range(3):
+            async with anyio.create_task_group() as group:
+                for number in range(config.MCP_CALLS):
+                    group.start_soon(calls.run, work, attempt * config.MCP_CALLS + number)
+                with anyio.fail_after(30):
+                    while len(begun) < config.MCP_CALLS or (attempt and calls.waiting < config.MCP_CALLS):
+                        await anyio.lowlevel.checkpoint()
+                group.cancel_scope.cancel()
+        assert sorted(begun) == list(range(config.MCP_CALLS)) and not calls.waiting
+        let_through.set()
+        with anyio.fail_after(30):
+            assert await calls.run(work, 99) == {"number": 99}
+
+    anyio.run(talk)
 
 
 # --- the token --------------------------------------------------------------------------------------------------------

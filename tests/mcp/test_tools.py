@@ -343,6 +343,53 @@ def test_large_metadata_is_left_out_of_a_page(served: Agent) -> None:
     assert served.call("memory_get", uri="deep")["metadata"]["a"] == deep["a"]
 
 
+LENGTHY = "zebras answer " * 2500  # characters: more than a result holds
+FILES = {
+    "a.md": f"# {LENGTHY}\n\nanswer about zebras and more text here",
+    "a.html": f"<html><body><h1>{LENGTHY}</h1><p>answer about zebras and more text here</p></body></html>",
+}
+
+
+@pytest.mark.usefixtures("toy")
+@pytest.mark.parametrize("name", FILES)
+def test_a_heading_as_long_as_a_book_hides_no_result_and_is_read_page_by_page(tmp_path: Path, name: str) -> None:
+    (tmp_path / name).write_text(FILES[name], encoding="utf-8")
+    service = service_of(tmp_path, Options())
+    with Store(tmp_path / "memory.db", ToyEmbedder()) as store:
+        store.add(tmp_path / name)
+        store.remember("answer about zebras", title=LENGTHY, uri="titled", tags=[f"{n}{'x' * 990}" for n in range(30)])
+        for number in range(3):
+            store.remember(f"answer about zebras number {number}")
+    found = service.call("memory_search", {"query": "answer about zebras"}, "tester")["structuredContent"]
+    assert len({hit["uri"] for hit in found["results"]}) == 5 and "left_out" not in found
+    for hit in found["results"]:
+        assert max(len(hit["title"]), len(hit.get("heading", ""))) <= config.MCP_NAME_CHARS
+        offset, text = 0, ""
+        while offset is not None:
+            page = service.call("memory_get", {"id": hit["id"], "offset": offset}, "tester")["structuredContent"]
+            assert results.size_of(page) <= config.MCP_RESULT_BYTES + 200
+            assert page["next_offset"] is None or page["next_offset"] > offset
+            offset, text = page["next_offset"], text + page["text"]
+        assert len(text) == page["total_chars"]
+    assert service.call("memory_get", {"uri": "titled"}, "tester")["structuredContent"]["tags"] == "left out: too large"
+    service.close()
+
+
+@pytest.mark.usefixtures("toy")
+def test_a_result_that_is_too_large_is_left_out_alone_and_its_pages_still_go_on(tmp_path: Path) -> None:
+    service = service_of(tmp_path, Options())
+    with Store(tmp_path / "memory.db", ToyEmbedder()) as store:
+        store.remember("zebras zebras zebras", uri="u" * config.MCP_RESULT_BYTES)
+        store.remember("zebras and horses")
+        number = store.search("zebras zebras zebras")[0].chunk_id
+    found = service.call("memory_search", {"query": "zebras zebras zebras"}, "tester")["structuredContent"]
+    assert [hit["preview"] for hit in found["results"]] == ["zebras and horses"]
+    assert found["left_out"] == 1
+    page = service.call("memory_get", {"id": number, "offset": 3}, "tester")["structuredContent"]
+    assert page["next_offset"] > 3
+    service.close()
+
+
 def test_the_pair_for_connectors_has_their_shape(tmp_path: Path) -> None:
     path = tmp_path / "memory.db"
     long = "\n\n".join(f"Paragraph {number} speaks of ordinary things." for number in range(600))
@@ -395,6 +442,18 @@ def test_writes_are_counted_by_the_minute_for_all_and_by_the_session_for_each() 
     with pytest.raises(Exception, match=r"this session has written 4 times, which is all it may"):
         quota.spend("a")
     quota.spend("b")
+
+
+def test_a_quota_remembers_the_sessions_that_wrote_last(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(config, "MCP_SESSIONS", 2)
+    quota = Quota(100, 2)
+    for session in ("a", "b", "a", "c"):  # of which b wrote longest ago
+        quota.spend(session)
+    with pytest.raises(Exception, match="this session has written 2 times"):
+        quota.spend("a")
+    quota.spend("b")
+    quota.spend("b")
+    assert len(quota._written) == 2
 
 
 @pytest.mark.usefixtures("toy")

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import gc
 import json
+import queue
 import subprocess
 import sys
 import threading
+import weakref
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import pytest
 from agents import ENVELOPE, REAL, Agent, agent, environment, writing
@@ -17,8 +20,9 @@ from db.material import assert_consistent
 from toy import ToyEmbedder
 
 from vstore import Store, config
+from vstore.mcp.service import Service
 from vstore.mcp.stdio import lines
-from vstore.mcp.wire import message_id
+from vstore.mcp.wire import Wire, message_id
 
 PARSE, INVALID, UNKNOWN, PARAMS, MANY, VERSION = -32700, -32600, -32601, -32602, -32000, -32022
 MEGABYTE = b"x" * 2**20
@@ -215,6 +219,57 @@ def test_a_cancelled_call_is_not_answered_and_one_that_waits_is_not_begun(served
     texts = kept(served.path)
     assert "Waits." not in texts and texts >= {f"Begun {n}." for n in range(1, config.MCP_CALLS)}
     assert_consistent(served.path)
+
+
+class Gate:
+    """A service whose calls wait until they are let through; it has what they were given."""
+
+    def __init__(self) -> None:
+        self.begun: queue.Queue[Payload] = queue.Queue()
+        self.open = threading.Event()
+
+    def has(self, name: str) -> bool:
+        return True
+
+    def call(self, name: str, arguments: dict[str, Any], client: str) -> dict[str, Any]:
+        self.begun.put(arguments["x"])
+        assert self.open.wait(30)
+        return {}
+
+
+class Payload:
+    """An argument of which it can be seen that nobody holds it any more."""
+
+
+def test_cancelled_calls_keep_their_places_and_not_their_messages(monkeypatch: pytest.MonkeyPatch) -> None:
+    gate, sent = Gate(), queue.SimpleQueue[bytes]()
+    wire = Wire(cast(Service, gate), sent.put)
+    payloads: list[weakref.ref[Payload]] = []
+
+    def message(line: bytes) -> Any:
+        found = json.loads(line)
+        if found["method"] == "tools/call":
+            payload = found["params"]["arguments"]["x"] = Payload()
+            payloads.append(weakref.ref(payload))
+        return found
+
+    monkeypatch.setattr("vstore.mcp.wire.parsed", message)
+    wire.receive(request(method="initialize", params={"protocolVersion": "2025-11-25", "clientInfo": {}}))
+    begun = []
+    for number in range(config.MCP_WAITING + 3):
+        wire.receive(call(number, name="any", arguments={}))
+        if number < config.MCP_CALLS:
+            begun.append(gate.begun.get(timeout=30))
+        wire.receive(request(id=..., method="notifications/cancelled", params={"requestId": number}))
+    wire.receive(call(0, name="any", arguments={}))
+    gc.collect()
+    assert [payload() for payload in payloads if payload() is not None] == begun, "those at work"
+    gate.open.set()
+    wire._pool.shutdown(wait=True)
+    answers = [json.loads(sent.get()) for _ in range(sent.qsize())]
+    assert gate.begun.empty(), "what is cancelled is not begun"
+    assert [answer["error"]["code"] for answer in answers[1:]] == [MANY] * 3 + [INVALID]
+    assert not wire._calls
 
 
 def test_a_client_that_vanishes_in_mid_write_leaves_a_whole_store_and_no_process(store: Path) -> None:

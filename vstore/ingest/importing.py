@@ -19,8 +19,8 @@ from vstore.filters import conjunction
 from vstore.ingest import lines
 from vstore.ingest.lines import Imported, Judged
 from vstore.ingest.parsed import Unreadable
-from vstore.ingest.pipeline import Model, Ready, Tally, ingest
-from vstore.ingest.report import Progress
+from vstore.ingest.pipeline import Model, Ready, ingest
+from vstore.ingest.report import Progress, Tally
 from vstore.judgements import Verdict
 from vstore.storage import Index
 from vstore.types import Chunk, Cut, Document, Scope, Section, WriteOutcome

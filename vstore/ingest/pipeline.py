@@ -7,7 +7,6 @@ stopped.
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, closing
 from dataclasses import dataclass, field
@@ -15,18 +14,18 @@ from itertools import chain
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
-from vstore import config
+from vstore import arguments, config
 from vstore.addresses import is_address, uris
 from vstore.errors import InputError, ModelError, SpaceMismatchError, VectorMissingError
 from vstore.ingest.ahead import ahead
 from vstore.ingest.chunk import Chunker
 from vstore.ingest.read import read_file, read_page, source_hash
-from vstore.ingest.report import AddReport, Progress
+from vstore.ingest.report import AddReport, Progress, Tally, Told
 from vstore.ingest.sandbox import Sandbox
 from vstore.ingest.walk import Skipped, find_files
 from vstore.paths import belongs_to, file_uri
 from vstore.storage import Index
-from vstore.types import Cut, Document, Embedder, Space, WriteOutcome
+from vstore.types import Cut, Document, Embedder, Space, StoredDocument
 
 if TYPE_CHECKING:
     from vstore.ingest.web_fetch import Fetcher
@@ -51,46 +50,8 @@ class Model:
     chunker: Chunker
 
 
-Told = Callable[[str, str, WriteOutcome], None]  # a document's uri, its content hash, and what came of it
-
-
-@dataclass
-class Tally:
-    """Counters of one ingest. The reading thread and the writing thread change different ones."""
-
-    started: float = field(default_factory=time.monotonic)
-    bytes_total: int = 0
-    bytes_passed: int = 0  # of files that need no work, by the reading thread
-    chars_written: int = 0  # of documents that were embedded and written, standing for their bytes
-    chars_embedded: int = 0  # the same of the window at work
-    outcomes: dict[str, int] = field(default_factory=lambda: {"added": 0, "updated": 0, "unchanged": 0})
-    embedded: int = 0
-    skipped: list[Skipped] = field(default_factory=list)
-    told: Told = lambda *_: None  # by the reading thread of what is unchanged, by the writing thread of the rest
-
-    def unchanged(self, uri: str, content_hash: str) -> None:
-        """A document that is in the store as it is."""
-        self.outcomes["unchanged"] += 1
-        self.told(uri, content_hash, "unchanged")
-
-    def count(self, document: Document, outcome: WriteOutcome | InputError) -> None:
-        """What came of writing a document."""
-        if isinstance(outcome, InputError):
-            name = document.uri if is_address(document.uri) else Path(document.uri)
-            self.skipped.append(Skipped(name, str(outcome)))
-        else:
-            self.outcomes[outcome] += 1
-            self.told(document.uri, document.content_hash, outcome)
-
-    def progress(self) -> Progress:
-        """The counters now."""
-        done = min(self.bytes_passed + self.chars_written + self.chars_embedded, self.bytes_total)
-        return Progress(done, self.bytes_total, sum(self.outcomes.values()), self.embedded)
-
-    def report(self) -> AddReport:
-        """The counters at the end."""
-        seconds = time.monotonic() - self.started
-        return AddReport(**self.outcomes, embedded=self.embedded, skipped=tuple(self.skipped), seconds=seconds)
+MayRead = Callable[[Path], str | None]  # asked of a file that was found: why it is skipped, or None
+MayReplace = Callable[[StoredDocument], str | None]  # asked of what a new document would replace, as `MayRead`
 
 
 def add_files(
@@ -102,20 +63,25 @@ def add_files(
     own: Path,
     *,
     allow_private: bool = False,
+    may_read: MayRead = lambda _: None,
+    may_replace: MayReplace | None = None,
 ) -> AddReport:
     """Ingest files, folders and globs, then web addresses. `model` is called when the first new document turns up.
 
     `own` is the storage's own file: it and those beside it are never opened, for that could drop SQLite's locks.
-    `allow_private` as in `Fetcher`.
+    `allow_private` as in `Fetcher`. `may_read` is asked of every file that was found, by its path without links, and
+    `may_replace` of what is stored under a document's collection and uri, expired or not.
 
     What cannot be read or stored is skipped with its reason. Raises NotFoundError for a file or folder that does not
     exist, and whatever `model` raises.
     """
     tally = Tally()
     names = list(targets)
-    files = _files([name for name in names if not is_address(name)], own, tally)
+    files = _files([name for name in names if not is_address(name)], own, may_read, tally)
     pages = _distinct([str(name) for name in names if is_address(name)], tally)
-    _read_and_ingest(index, model, files, pages, labels, tally, progress, allow_private=allow_private)
+    _read_and_ingest(
+        index, model, files, pages, labels, tally, progress, allow_private=allow_private, may_replace=may_replace
+    )
     return tally.report()
 
 
@@ -185,6 +151,7 @@ def _read_and_ingest(
     *,
     ready: Ready = NOTHING_READY,
     allow_private: bool = False,
+    may_replace: MayReplace | None = None,
 ) -> None:
     with ExitStack() as open_parts:
         sandbox = open_parts.enter_context(Sandbox())
@@ -194,7 +161,7 @@ def _read_and_ingest(
 
             fetcher = open_parts.enter_context(closing(Fetcher(allow_private=allow_private)))
             documents = chain(documents, _fetched(pages, fetcher, sandbox, labels, tally))
-        cuts = _cut(index, documents, model, tally)
+        cuts = _cut(index, documents, model, tally, may_replace)
         ingest(index, model, cuts, tally, progress, ready=ready, abandon=open_parts.close)
 
 
@@ -216,7 +183,7 @@ def add_documents(index: Index, model: Callable[[], Model], documents: Iterable[
     return tally.report()
 
 
-def _files(targets: Iterable[str | Path], own: Path, tally: Tally) -> list[Path]:
+def _files(targets: Iterable[str | Path], own: Path, may_read: MayRead, tally: Tally) -> list[Path]:
     """Every file to read, so that the amount of work is known before it begins."""
     files = []
     for found in find_files(targets):
@@ -224,6 +191,8 @@ def _files(targets: Iterable[str | Path], own: Path, tally: Tally) -> list[Path]
             tally.skipped.append(found)
         elif belongs_to(found.resolve(), own):
             tally.skipped.append(Skipped(found, "the store itself"))
+        elif reason := may_read(found):
+            tally.skipped.append(Skipped(found, reason))
         else:
             files.append(found)
             tally.bytes_total += _size(found)
@@ -274,12 +243,28 @@ def _fetched(
             yield found
 
 
-def _cut(index: Index, documents: Iterable[Document], model: Callable[[], Model], tally: Tally) -> Iterator[Cut]:
+def _cut(
+    index: Index,
+    documents: Iterable[Document],
+    model: Callable[[], Model],
+    tally: Tally,
+    may_replace: MayReplace | None = None,
+) -> Iterator[Cut]:
     for document in documents:
-        if index.content_hash(document.collection, document.uri) == document.content_hash:
+        if may_replace and (reason := _kept(index, document, may_replace)):
+            tally.count(document, InputError(reason))
+        elif index.content_hash(document.collection, document.uri) == document.content_hash:
             tally.unchanged(document.uri, document.content_hash)
         else:
             yield document, model().chunker.chunk(document)
+
+
+def _kept(index: Index, document: Document, may_replace: MayReplace) -> str | None:
+    """Why what is stored under the name of a document stays, or None."""
+    scope = arguments.scope(document.collection, {"@uri": document.uri})
+    with index.snapshot() as snapshot:
+        there = snapshot.documents(scope, 1, expired=True)
+    return may_replace(there[0]) if there else None
 
 
 def _windows(cut: Iterable[Cut]) -> Iterator[list[Cut]]:

@@ -145,6 +145,12 @@ def _not_read(declared: str) -> str:
     return f"{declared[: config.SNIPPET_CHARS]} is not a type that is read from the web"
 
 
+def _unmarked(metadata: Mapping[str, Any]) -> dict[str, Any]:
+    """What a text says of itself, without the marks that are vstore's to give: who wrote it is not for it to say."""
+    is_marked = any(metadata.get("via") == mark["via"] for mark in (addresses.FETCHED, addresses.WRITTEN))
+    return {name: value for name, value in metadata.items() if name != "via" or not is_marked}
+
+
 @dataclass(frozen=True, slots=True)
 class _Labels:
     """What the caller says about everything it reads."""
@@ -189,7 +195,7 @@ class _Labels:
             content_hash=content_hash,
             collection=self.collection,
             media_type=media_type,
-            metadata={**parsed.metadata, **self.metadata},
+            metadata={**_unmarked(parsed.metadata), **self.metadata},
             tags=tuple(dict.fromkeys((*self.tags, *parsed.tags))),
             sections=parsed.sections,
             modified_at=modified_at,

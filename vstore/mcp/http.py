@@ -8,11 +8,13 @@ import secrets
 import signal
 import socket
 from collections.abc import Awaitable, Callable
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any, Final, NoReturn
 
 from vstore import atomic, config
 from vstore.errors import InputError, MissingExtraError, StoreError
 from vstore.mcp.service import INSTRUCTIONS, NAME, Service, client_name, version
+from vstore.mcp.wire import HANDSHAKE_VERSIONS
 from vstore.paths import expanded
 
 HOST: Final = "127.0.0.1"
@@ -124,27 +126,52 @@ def application(service: Service, port: int) -> Asgi:
     return app
 
 
+class Calls:
+    """Threads for calls. One whose client has gone goes on, and keeps its place until it has ended."""
+
+    def __init__(self) -> None:
+        """In a running loop."""
+        import anyio
+
+        self._places = anyio.CapacityLimiter(config.MCP_CALLS)
+        self._pool = ThreadPoolExecutor(config.MCP_CALLS, "vstore-mcp")
+
+    @property
+    def waiting(self) -> int:
+        """How many have no place yet."""
+        waiting: int = self._places.statistics().tasks_waiting
+        return waiting
+
+    async def run(self, call: Callable[..., dict[str, Any]], *given: Any) -> dict[str, Any]:
+        """What a call returns, when there was a place for it."""
+        import asyncio
+
+        place = object()
+        await self._places.acquire_on_behalf_of(place)
+        work = asyncio.get_running_loop().run_in_executor(self._pool, call, *given)
+        work.add_done_callback(lambda _: self._places.release_on_behalf_of(place))
+        return await asyncio.shield(work)  # for a cancelled future would give the place back at once
+
+
 def _server(service: Service) -> Any:
-    import anyio
     import mcp_types as types
-    from anyio.to_thread import run_sync
     from mcp.server.lowlevel import Server
     from mcp.shared.exceptions import MCPError
 
-    limiter: Any = None
+    calls: Calls | None = None
 
     async def list_tools(context: Any, params: Any) -> Any:
         return types.ListToolsResult.model_validate({"tools": service.listing()})
 
     async def call_tool(context: Any, params: Any) -> Any:
-        nonlocal limiter
+        nonlocal calls
         if not service.has(params.name):
             raise MCPError(code=types.INVALID_PARAMS, message=f"there is no tool {params.name[:100]!r}")
-        limiter = limiter or anyio.CapacityLimiter(config.MCP_CALLS)  # which can be made in a running loop only
-        if limiter.statistics().tasks_waiting >= config.MCP_WAITING:
+        calls = calls or Calls()
+        if calls.waiting >= config.MCP_WAITING:
             raise MCPError(code=types.INTERNAL_ERROR, message=f"{config.MCP_WAITING} calls are waiting; send it later")
         asked = (params.name, params.arguments or {}, _client(context), _session(context))
-        result = await run_sync(service.call, *asked, limiter=limiter, abandon_on_cancel=True)
+        result = await calls.run(service.call, *asked)
         return types.CallToolResult.model_validate(result)
 
     return Server(NAME, version=version(), instructions=INSTRUCTIONS, on_list_tools=list_tools, on_call_tool=call_tool)
@@ -156,4 +183,7 @@ def _client(context: Any) -> str:
 
 
 def _session(context: Any) -> str:
+    """The SDK's session. Where there is no handshake there is none, and the SDK does not check what the header says."""
+    if context.protocol_version not in HANDSHAKE_VERSIONS:
+        return ""
     return context.request.headers.get("mcp-session-id", "") if context.request is not None else ""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 import time
-from collections import Counter, deque
+from collections import deque
 from collections.abc import Callable
 
 from vstore import config
@@ -23,7 +23,7 @@ class Quota:
         self._per_minute, self._per_session, self._clock = per_minute, per_session, clock
         self._lock = threading.Lock()
         self._recent: deque[float] = deque()
-        self._written: Counter[str] = Counter()
+        self._written: dict[str, int] = {}  # by session, the last to write at the end
 
     def spend(self, session: str) -> None:
         """Count one write. Raises InputError when there is none left; then nothing is counted."""
@@ -31,7 +31,8 @@ class Quota:
             now = self._clock()
             while self._recent and self._recent[0] <= now - 60:
                 self._recent.popleft()
-            if self._written[session] >= self._per_session:
+            written = self._written.get(session, 0)
+            if written >= self._per_session:
                 raise InputError(
                     f"this session has written {self._per_session:,} times, which is all it may; start another one, or "
                     f"import large amounts with: vstore add"
@@ -42,4 +43,7 @@ class Quota:
                     f"{self._per_minute} writes a minute are taken; the next one in {max(1, round(wait))} seconds"
                 )
             self._recent.append(now)
-            self._written[session] += 1
+            self._written.pop(session, None)
+            self._written[session] = written + 1
+            if len(self._written) > config.MCP_SESSIONS:
+                del self._written[next(iter(self._written))]  # a session that is opened anew begins at 0 as well

@@ -8,7 +8,7 @@ from pathlib import PurePosixPath, PureWindowsPath
 from typing import TYPE_CHECKING, Any
 
 from vstore import config
-from vstore.addresses import FETCHED
+from vstore.addresses import FETCHED, WRITTEN
 from vstore.printable import printable_lines, snippet
 
 if TYPE_CHECKING:
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from vstore.types import StoredDocument
 
 _FETCHED = config.MCP_RESULT_BYTES - config.MCP_METADATA_BYTES  # bytes of a fetched text: the rest is what is about it
-VIA = "mcp"  # in the metadata of what agents wrote, under "via"
+VIA = WRITTEN["via"]
 
 
 def text_of(value: Any) -> str:
@@ -57,13 +57,13 @@ def found(results: Results) -> dict[str, Any]:
 
 
 def within_budget(items: Iterable[dict[str, Any]], spent: int = 0) -> list[dict[str, Any]]:
-    """As many of the first items as a result holds."""
+    """The first items that a result holds together; one that is too large for what is left is passed over."""
     kept = []
     for item in items:
-        spent += size_of(item) + 1
-        if spent > config.MCP_RESULT_BYTES:
-            break
-        kept.append(item)
+        size = size_of(item) + 1
+        if spent + size <= config.MCP_RESULT_BYTES:
+            spent += size
+            kept.append(item)
     return kept
 
 
@@ -72,8 +72,8 @@ def _hit(hit: Hit, query: str) -> dict[str, Any]:
     return {
         "id": hit.chunk_id,
         "uri": hit.document.uri,
-        "title": hit.document.title,
-        **({"heading": hit.heading} if hit.heading else {}),
+        "title": _shortened(hit.document.title),
+        **({"heading": _shortened(hit.heading)} if hit.heading else {}),
         "updated_at": hit.document.updated_at.isoformat(timespec="seconds"),
         **_origin(hit.document),
         "score": _rounded(hit.score),
@@ -86,20 +86,20 @@ def _hit(hit: Hit, query: str) -> dict[str, Any]:
 def page(content: Content, offset: int, limit: int) -> dict[str, Any]:
     """A stretch of a document's or a chunk's text from a character on, with what there is to know about it."""
     document, chunk = content.document, content.chunk
-    metadata = dict(document.metadata)
     answer: dict[str, Any] = {
         "uri": document.uri,
-        "title": document.title,
+        "title": _shortened(document.title),
         "collection": document.collection,
         "media_type": document.media_type,
         "updated_at": document.updated_at.isoformat(timespec="seconds"),
         **_origin(document),
-        "tags": list(document.tags),
-        "metadata": metadata if size_of(metadata) <= config.MCP_METADATA_BYTES else "left out: too large",
+        "tags": _bounded(list(document.tags)),
+        "metadata": _bounded(dict(document.metadata)),
     }
     if chunk is not None:
-        answer["chunk"] = {"id": chunk.id, "heading": chunk.heading, "start": chunk.start, "end": chunk.end}
-    text = fitting(content.text[offset : offset + limit], config.MCP_RESULT_BYTES - size_of(answer))
+        answer["chunk"] = {"id": chunk.id, "heading": _shortened(chunk.heading), "start": chunk.start, "end": chunk.end}
+    wanted = content.text[offset : offset + limit]
+    text = fitting(wanted, config.MCP_RESULT_BYTES - size_of(answer)) or wanted[:1]  # or nobody would get any further
     end = offset + len(text)
     total = len(content.text)
     return {
@@ -133,7 +133,7 @@ def fetched(number: str, document: Content, start: int) -> dict[str, Any]:
 
 def title_of(document: StoredDocument) -> str:
     """A title, of a document without one its uri."""
-    return document.title or document.uri
+    return _shortened(document.title or document.uri)
 
 
 def url_of(document: StoredDocument) -> str:
@@ -151,6 +151,16 @@ def _origin(document: StoredDocument) -> dict[str, str]:
     if metadata.get("via") == FETCHED["via"]:
         return {"via": FETCHED["via"]}
     return {"added_by": str(metadata.get("client", ""))} if metadata.get("via") == VIA else {}
+
+
+def _shortened(name: str) -> str:
+    """A title or heading as far as it is one: a file may make one of all its text."""
+    return name if len(name) <= config.MCP_NAME_CHARS else name[: config.MCP_NAME_CHARS - 1] + "…"
+
+
+def _bounded(value: Any) -> Any:
+    """Tags or metadata, unless they would leave too little for the text."""
+    return value if size_of(value) <= config.MCP_METADATA_BYTES else "left out: too large"
 
 
 def _rounded(number: float | None) -> float | None:

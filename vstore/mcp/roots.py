@@ -31,19 +31,25 @@ def _path(target: str, roots: Sequence[Path], store: Path) -> Path:
     below = [(root, place) for root in roots if (place := expanded(root / target)).is_relative_to(root)]
     if not below:
         raise InputError(f"{target} is not below a root of this server: {', '.join(map(str, roots))}")
-    for root, place in below:
+    for _, place in below:
         if place.exists():
-            _check(target, place, place.relative_to(root).parts, store)
+            if reason := refusal(place, roots, store):
+                raise InputError(f"{target} {reason}")
             return place
     raise NotFoundError(
         f"no such file or folder below a root of this server: {target}; globs are not taken, folders are"
     )
 
 
-def _check(target: str, place: Path, parts: Sequence[str], store: Path) -> None:
+def refusal(place: Path, roots: Sequence[Path], store: Path) -> str | None:
+    """Why a resolved path is not for agents, or None. What was found is asked as well: links change meanwhile."""
+    below = [place.relative_to(root).parts for root in roots if place.is_relative_to(root)]
+    if not below:
+        return "is not below a root of this server"
     if belongs_to(place, store):
-        raise InputError(f"{target} is the store itself, which is not added to itself")
+        return "is the store itself, which is not added to itself"
     if may_hold_secrets(place.name):
-        raise InputError(f"{target} may hold secrets; whoever wants it in the store adds it with: vstore add")
-    if any(is_conventional(part) for part in parts):
-        raise InputError(f"{target} is hidden or generated; whoever wants it in the store adds it with: vstore add")
+        return "may hold secrets; whoever wants it in the store adds it with: vstore add"
+    if all(any(map(is_conventional, parts)) for parts in below):
+        return "is hidden or generated; whoever wants it in the store adds it with: vstore add"
+    return None

@@ -11,7 +11,7 @@ import json
 import re
 import threading
 from collections.abc import Callable, Mapping
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any, Final, NoReturn
 
 from vstore import config
@@ -35,6 +35,8 @@ _ID_FIRST: Final = re.compile(rb'\s*\{\s*(?:"jsonrpc"\s*:\s*"2\.0"\s*,\s*)?' + _
 _ID_LAST: Final = re.compile(rb",\s*" + _ID + rb"\}\s*$")
 
 Id = str | int
+Envelope = Mapping[str, Any] | None
+_Asked = tuple[str, Mapping[str, Any], str, Envelope]  # a tool, its arguments, and the client
 
 
 class Refused(Exception):
@@ -52,7 +54,7 @@ class Wire:
         self._service, self._send = service, send
         self._pool = ThreadPoolExecutor(config.MCP_CALLS, "vstore-mcp")
         self._lock = threading.Lock()
-        self._calls: dict[Id, Future[None]] = {}  # that somebody waits for
+        self._calls: dict[Id, _Asked | None] = {}  # until they have ended; None for what was cancelled
         self._client: str | None = None  # known from the handshake on
 
     def receive(self, line: bytes) -> None:
@@ -97,9 +99,8 @@ class Wire:
         if method == "notifications/cancelled" and isinstance(params, dict):
             number = _id_of(params.get("requestId"))
             with self._lock:
-                call = None if number is None else self._calls.pop(number, None)
-            if call is not None:
-                call.cancel()  # one at work ends as it would, but is not answered
+                if number in self._calls:  # it keeps its place until a thread is through with it, but not its message
+                    self._calls[number] = None
 
     def _request(self, number: Id, method: str, params: Mapping[str, Any]) -> None:
         meta = params.get("_meta")
@@ -158,16 +159,17 @@ class Wire:
                 raise Refused(INVALID_REQUEST, f"a call with the id {number!r} is at work; ids are used once", number)
             if len(self._calls) >= config.MCP_WAITING:
                 raise Refused(TOO_MANY, f"{config.MCP_WAITING} calls are waiting; send more when they are done", number)
-            self._calls[number] = self._pool.submit(self._work, number, name, arguments, client, envelope)
+            self._calls[number] = name, arguments, client, envelope
+            self._pool.submit(self._work, number)
 
-    def _work(
-        self, number: Id, name: str, arguments: Mapping[str, Any], client: str, envelope: Mapping[str, Any] | None
-    ) -> None:
-        result = self._service.call(name, arguments, client)
+    def _work(self, number: Id) -> None:
         with self._lock:
-            wanted = self._calls.pop(number, None) is not None
-        if wanted:
-            self._reply(number, result, envelope)
+            asked = self._calls[number]
+        result = None if asked is None else self._service.call(*asked[:3])
+        with self._lock:
+            is_wanted = self._calls.pop(number) is not None
+        if asked is not None and result is not None and is_wanted:
+            self._reply(number, result, asked[3])
 
     # --- answers ------------------------------------------------------------------------------------------------------
 
