@@ -284,6 +284,18 @@ def test_a_client_that_vanishes_in_mid_write_leaves_a_whole_store_and_no_process
     assert_consistent(store)
 
 
+def test_all_that_was_sent_before_the_pipe_was_closed_is_done_and_answered(store: Path) -> None:
+    """As in `vstore mcp < messages`."""
+    client = Agent(store)
+    client.initialize()
+    with writing(store):
+        for number in range(3 * config.MCP_CALLS):
+            client.start_call("memory_remember", {"text": f"Note number {number}."})
+        client.hang_up()
+    assert client.close() == 0
+    assert kept(store) == {"The first one.", *(f"Note number {number}." for number in range(3 * config.MCP_CALLS))}
+
+
 def test_a_server_ends_although_a_call_never_does(store: Path) -> None:
     script = """
 import threading

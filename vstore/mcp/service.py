@@ -81,9 +81,9 @@ class Service:
                 self._store = None
             return has_ended
 
-    def end(self) -> None:
+    def end(self, seconds: float = config.MCP_GRACE_S) -> None:
         """Close the store, and if a call goes on for too long end the process: SQLite undoes what is not committed."""
-        if not self.close():
+        if not self.close(seconds):
             sys.stderr.flush()
             os._exit(1)
 

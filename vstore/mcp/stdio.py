@@ -28,7 +28,7 @@ def claimed() -> tuple[BinaryIO, BinaryIO]:
 
 
 def serve(service: Service, wire_in: BinaryIO, wire_out: BinaryIO) -> None:
-    """Answer until the client closes its end; then give calls at work a moment, and end the process."""
+    """Answer until the client closes its end; then give what was asked for a moment, and end the process."""
     lock = threading.Lock()
 
     def send(line: bytes) -> None:
@@ -45,8 +45,7 @@ def serve(service: Service, wire_in: BinaryIO, wire_out: BinaryIO) -> None:
             wire.receive(line)
         else:
             wire.receive_part(*line)
-    wire.close()
-    service.end()
+    service.end(config.MCP_GRACE_S if wire.close(config.MCP_GRACE_S) else 0)
 
 
 def lines(stream: BinaryIO, limit: int) -> Iterator[bytes | tuple[bytes, bytes]]:

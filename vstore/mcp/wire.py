@@ -11,7 +11,7 @@ import json
 import re
 import threading
 from collections.abc import Callable, Mapping
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor, wait
 from typing import Any, Final, NoReturn
 
 from vstore import config
@@ -55,6 +55,7 @@ class Wire:
         self._pool = ThreadPoolExecutor(config.MCP_CALLS, "vstore-mcp")
         self._lock = threading.Lock()
         self._calls: dict[Id, _Asked | None] = {}  # until they have ended; None for what was cancelled
+        self._futures: set[Future[None]] = set()  # of calls that are not answered yet
         self._client: str | None = None  # known from the handshake on
 
     def receive(self, line: bytes) -> None:
@@ -72,9 +73,11 @@ class Wire:
         text = f"a message has at most {config.MCP_MESSAGE_BYTES:,} bytes"
         self._refuse(Refused(INVALID_REQUEST, text, message_id(head, tail)))
 
-    def close(self) -> None:
-        """Begin no more calls."""
+    def close(self, seconds: float) -> bool:
+        """Answer what was asked for, for so long, and begin nothing more after that; whether all was answered."""
+        _, left = wait(set(self._futures), seconds)
         self._pool.shutdown(wait=False, cancel_futures=True)
+        return not left
 
     # --- one message --------------------------------------------------------------------------------------------------
 
@@ -160,7 +163,9 @@ class Wire:
             if len(self._calls) >= config.MCP_WAITING:
                 raise Refused(TOO_MANY, f"{config.MCP_WAITING} calls are waiting; send more when they are done", number)
             self._calls[number] = name, arguments, client, envelope
-            self._pool.submit(self._work, number)
+            future = self._pool.submit(self._work, number)
+        self._futures.add(future)
+        future.add_done_callback(self._futures.discard)
 
     def _work(self, number: Id) -> None:
         with self._lock:
