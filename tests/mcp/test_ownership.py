@@ -14,6 +14,8 @@ from toy import ToyEmbedder
 
 from vstore import Store, settings
 from vstore.addresses import Address
+from vstore.ingest import read as reading
+from vstore.ingest.source import Source
 from vstore.ingest.web_fetch import Fetcher, Page
 from vstore.mcp import roots
 from vstore.mcp.service import Service
@@ -85,6 +87,38 @@ def test_a_folder_that_becomes_a_link_after_it_was_checked_leads_nowhere(
     assert done["added"] == 0
     outside = (root.parent / "outside" / "x.txt").as_posix()
     assert done["skipped"] == [{"path": outside, "reason": "is not below a root of this server"}]
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="makes links")
+def test_a_folder_that_is_a_link_for_a_moment_gives_its_files_no_other_name(
+    service: Service, store: Store, root: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (root / "d").mkdir()
+    (root / "d" / "x.txt").write_text("Inside.")
+    (root.parent / "outside").mkdir()
+    (root.parent / "outside" / "x.txt").write_text("Outside of all roots.")
+    refusal, load = roots.refusal, reading.load
+    checks: list[Path] = []
+
+    def swapped(place: Path, *given: Any) -> str | None:
+        reason = refusal(place, *given)
+        checks.append(place)
+        if len(checks) == 2:  # of what was asked for, then of what was found
+            (root / "d").rename(root / "moved")
+            (root / "d").symlink_to(root.parent / "outside")
+        return reason
+
+    def swapped_back(path: Path) -> Source:
+        if (root / "d").is_symlink():
+            (root / "d").unlink()
+            (root / "moved").rename(root / "d")
+        return load(path)
+
+    monkeypatch.setattr(roots, "refusal", swapped)
+    monkeypatch.setattr(reading, "load", swapped_back)
+    assert call(service, "memory_add", paths=["d/x.txt"])["added"] == 1
+    assert only(store).uri == (root / "d" / "x.txt").as_posix()
+    assert store.get(only(store).uri).text == "Inside."
 
 
 def test_a_hidden_folder_is_for_agents_where_it_is_itself_a_root(tmp_path: Path) -> None:

@@ -23,7 +23,7 @@ from vstore.ingest.read import read_file, read_page, source_hash
 from vstore.ingest.report import AddReport, Progress, Tally, Told
 from vstore.ingest.sandbox import Sandbox
 from vstore.ingest.walk import Skipped, find_files
-from vstore.paths import belongs_to, file_uri
+from vstore.paths import belongs_to, resolved_uri
 from vstore.storage import Index
 from vstore.types import Cut, Document, Embedder, Space, StoredDocument
 
@@ -211,9 +211,10 @@ def _read(index: Index, files: Iterable[Path], sandbox: Sandbox, labels: Labels,
     """The documents of all files that are not known to be unchanged before they are parsed."""
     for path in files:
         size = _size(path)
-        known = index.content_hash(labels.collection, file_uri(path))
+        uri = resolved_uri(path)  # as it was found: a folder on the way may be a link by now
+        known = index.content_hash(labels.collection, uri)
         if known and known == source_hash(path, labels.collection, labels.tags, labels.metadata):
-            tally.unchanged(file_uri(path), known)
+            tally.unchanged(uri, known)
             tally.bytes_passed += size
         else:
             for found in read_file(path, sandbox, labels.collection, labels.tags, labels.metadata):

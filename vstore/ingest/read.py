@@ -21,7 +21,7 @@ from vstore.ingest.sandbox import Sandbox
 from vstore.ingest.source import load
 from vstore.ingest.text import charset_within, clean, decode_declared
 from vstore.ingest.walk import Skipped
-from vstore.paths import file_uri
+from vstore.paths import resolved_uri
 from vstore.types import Document
 
 if TYPE_CHECKING:
@@ -47,11 +47,12 @@ def read_file(
 ) -> Iterator[Document | Skipped]:
     """Read a file: one document, or one for each row of a JSONL file, with the uri `<path>#<id>`.
 
-    What cannot be read is yielded as Skipped with its reason: the file, or a single row. Tags and metadata from the
+    `path` is without links, as after `Path.resolve`. What cannot be read is yielded as Skipped with its
+    reason: the file, or a single row. Tags and metadata from the
     file are joined by those given, which win. Raises InputError for metadata that are not JSON.
     """
     labels = _Labels(collection, tags, metadata)
-    uri = file_uri(path)
+    uri = resolved_uri(path.absolute())
     kind = media.media_type(path)
     try:
         if kind == media.ROWS:
