@@ -197,14 +197,14 @@ class Store:
         `target` as in `find`, what has expired included, or the documents themselves, none being nothing to do. Raises
         NotFoundError when it names nothing.
         """
-        if isinstance(target, (str, Path)):
-            found = self.find(target, collection=collection, expired=True)
-        else:
-            found = arguments.documents(target)
-        if not found:
-            return Forgotten(())
         self._journal.settle()  # or a query that is part of the text would be written when the text is gone
-        with self._index.bulk():
+        with self._index.bulk():  # which erases what is left of a call that was killed, also when nothing is found
+            if isinstance(target, (str, Path)):
+                found = self.find(target, collection=collection, expired=True)
+            else:
+                found = arguments.documents(target)
+            if not found:
+                return Forgotten(())
             self._index.forget_all((document.collection, document.uri) for document in found)
         return Forgotten(tuple(found), self._index.traces(min(document.created_at for document in found)))
 

@@ -24,7 +24,7 @@ from vstore.db import drafts
 from vstore.db.connection import Database
 from vstore.db.expiry import DRAFT
 from vstore.db.index import SqliteIndex
-from vstore.errors import StoreError, StoreFullError, VectorMissingError, VstoreError
+from vstore.errors import NotFoundError, StoreError, StoreFullError, VectorMissingError, VstoreError
 from vstore.maintenance import check
 from vstore.storage import Index
 from vstore.types import Scope
@@ -464,3 +464,18 @@ def test_threads_write_long_documents_side_by_side(index: SqliteIndex, path: Pat
     assert rows(path, "SELECT count(*) FROM documents") == [(5,)]
     assert drafts_of(path) == []
     assert_consistent(path)
+
+
+def test_forgetting_again_erases_what_a_killed_call_had_left(path: Path) -> None:
+    """Nothing is found any more, and some of its bytes may be there."""
+    with Store(path, ToyEmbedder(16)) as store:
+        put(store.index, "long", *(f"{text} zanzibar" for text in LONG))
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(drafts, "_erase", lambda *_: None)
+            store.forget("long")
+        assert len(drafts_of(path)) == 1
+        with pytest.raises(NotFoundError):
+            store.forget("long")
+    assert drafts_of(path) == []
+    files = [path.with_name(path.name + suffix) for suffix in ("", "-wal")]
+    assert not any(b"zanzibar" in file.read_bytes() for file in files if file.exists())

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import shutil
 import tempfile
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -260,6 +261,9 @@ class Machine(RuleBasedStateMachine):
             pass  # then either may be true, and what the other process reads decides
         self.crash(handle)
         if acknowledged or self._text(1 - handle, uri(place)) is None:
+            if not acknowledged:  # then who asked for it repeats it, for some of the bytes may be left
+                with suppress(NotFoundError):
+                    self.stores[handle].forget(uri(place))
             self._drop(uri(place))
 
     def _text(self, handle: int, name: str) -> str | None:
