@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import time
 from collections.abc import Callable, Iterator
 from datetime import datetime, timedelta, timezone
@@ -13,7 +14,7 @@ import pytest
 from db.material import assert_consistent, rows
 from toy import ToyEmbedder
 
-from vstore import Store
+from vstore import Store, check, export_to, import_from
 from vstore.adapter import Adapter
 from vstore.db import journal
 from vstore.db.connection import Database
@@ -101,6 +102,29 @@ def test_a_store_that_is_open_elsewhere_sees_it_expire_as_well(store: Store, pat
             for _ in range(4):  # codes and scopes are kept in memory from the third search on
                 assert found(store, "red") == found(other, "red") == expected
             later(31 * DAY)
+
+
+def test_a_pinned_document_whose_time_was_1970_is_like_any_other(store: Store, tmp_path: Path) -> None:
+    """An import may bring one, and what is being written is told by that time."""
+    store.remember("kept for good", uri="old", expires="1d", pinned=True)
+    lines = [json.loads(line) for line in export_lines(store, tmp_path)]
+    for line in lines:
+        if line.get("uri") == "old":
+            line["expires_at"] = "1970-01-01T00:00:00+00:00"
+    export = tmp_path / "edited.jsonl"
+    export.write_text("".join(json.dumps(line) + "\n" for line in lines))
+    with Store(tmp_path / "other.db", ToyEmbedder()) as other:
+        import_from(other, export)
+        assert [document.uri for document in other.documents()] == ["old"]
+        assert other.stats().documents == 1
+        assert [hit.document.uri for hit in other.search("kept")] == ["old"]
+        assert check(other.path, deep=True).ok
+        assert [document.uri for document in other.forget("old")] == ["old"]
+
+
+def export_lines(store: Store, folder: Path) -> list[str]:
+    export_to(store, folder / "export.jsonl")
+    return (folder / "export.jsonl").read_text().splitlines()
 
 
 def test_pinned_documents_do_not_expire(store: Store, later: Later) -> None:

@@ -17,7 +17,7 @@ import numpy as np
 from faults.disk import SYSTEM
 
 BEHIND = ("", "-wal", "-shm", "-journal")
-DRAFT = "expires_at IS 0"  # hidden: a part of a document of many chunks, on its way in or out
+DRAFT = "(expires_at IS 0 AND NOT pinned)"  # hidden: a part of a document of many chunks, on its way in or out
 PROBE = "probe"  # the uri of a document that a check itself puts in
 
 Rows = list[tuple[Any, ...]]

@@ -43,6 +43,8 @@ def test_a_root_that_is_not_there_is_named(root: Path, path: str) -> None:
 def test_what_cannot_be_a_root_is_refused(root: Path) -> None:
     with pytest.raises(InputError):
         roots([""])
+    with pytest.raises(InputError, match="a web page is added, and added again, with: vstore add"):
+        roots("https://example.org/page")
     with pytest.raises(NotFoundError, match="nothing to watch"):
         roots([])
     os.mkfifo(root / "pipe")

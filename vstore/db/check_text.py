@@ -63,7 +63,7 @@ class Whole:
 def wholes(connection: apsw.Connection, document_id: int | None = None) -> Iterator[Whole]:
     """Every document, or this one, with its chunks."""
     documents = (
-        f"SELECT id, CAST(uri AS BLOB), CAST(title AS BLOB), text, expires_at IS {DRAFT} FROM documents "
+        f"SELECT id, CAST(uri AS BLOB), CAST(title AS BLOB), text, expires_at IS {DRAFT} AND NOT pinned FROM documents "
         f"{'' if document_id is None else 'WHERE id = ?'} ORDER BY id"
     )
     chunks = (

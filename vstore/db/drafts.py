@@ -38,22 +38,27 @@ _at_work: set[str] = set()  # names of the drafts that threads of this process a
 
 def write(
     database: Database,
-    document: Document,
+    change: documents.Change,
     chunks: Sequence[Chunk],
     packed: bytes,
     new_vectors: Mapping[str, FloatArray],
     space: Space,
 ) -> WriteOutcome:
-    """As `documents.write`, in many transactions of which the last one changes what is found."""
+    """As `documents.write`, in many transactions of which the last one changes what is found.
+
+    `chunks` are all of the new version. The change may have been found in an earlier transaction: the last one looks
+    again.
+    """
     name = _new_name()
     _at_work.add(name)
     try:
         with database.bulk():
             try:
-                _fill(database, name, document, chunks, packed, new_vectors, space)
+                _fill(database, name, change, packed, new_vectors, space)
                 with _writing(database, space) as connection:
-                    change = documents.Change.of(connection, document, chunks)
-                    outcome = _publish(connection, name, change, packed)
+                    outcome = _publish(
+                        connection, name, documents.Change.of(connection, change.document, chunks), packed
+                    )
             except BaseException:
                 with suppress(VstoreError):  # the first error says more, and who comes next erases what is left
                     _erase(database, name)
@@ -116,15 +121,14 @@ def _writing(database: Database, space: Space) -> Iterator[apsw.Connection]:
 def _fill(
     database: Database,
     name: str,
-    document: Document,
-    chunks: Sequence[Chunk],
+    change: documents.Change,
     packed: bytes,
     new_vectors: Mapping[str, FloatArray],
     space: Space,
 ) -> None:
     """Make the draft, with all the chunks that the stored version does not have."""
+    document = change.document
     with _writing(database, space) as connection:
-        change = documents.Change.of(connection, document, chunks)
         hidden = replace(document, uri=name, created_at=None, expires_at=to_datetime(DRAFT), pinned=False)
         draft = documents.put_document(connection, hidden, packed)
     left = deque(change.added)

@@ -13,7 +13,7 @@ from vstore.db.connection import run
 LIVE = "(d.expires_at IS NULL OR d.expires_at > ? OR d.pinned)"
 # A draft (see db/drafts.py) is what expired before all else; nobody else can make a document expire in the past.
 DRAFT = 0
-NO_DRAFT = f"d.expires_at IS NOT {DRAFT}"
+NO_DRAFT = f"(d.expires_at IS NOT {DRAFT} OR d.pinned)"  # what is pinned may have come in with any time
 _PASSED = "expires_at <= ? AND pinned = 0"  # as the index documents_expires has it
 _EXPIRED = f"expires_at > {DRAFT} AND {_PASSED}"
 

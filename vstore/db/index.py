@@ -151,7 +151,7 @@ class SqliteIndex:
                     if time.monotonic() >= until:
                         break
             if not outcomes:
-                outcomes.append(drafts.write(self._database, *cuts[0], first, vectors, space))
+                outcomes.append(drafts.write(self._database, change, cuts[0][1], first, vectors, space))
         except InputError as error:  # and all of them were undone
             tried = len(outcomes) + 1
             if tried == 1:

@@ -9,7 +9,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import NamedTuple
 
-from vstore.errors import NotFoundError
+from vstore.addresses import is_address
+from vstore.errors import InputError, NotFoundError
 from vstore.ingest.walk import Skipped, find_below
 from vstore.paths import beginnings, expanded, files_of, resolved_uri
 
@@ -61,6 +62,8 @@ def roots(paths: str | Path | Iterable[str | Path]) -> tuple[Path, ...]:
     Raises NotFoundError for one that is not there, InputError for what cannot be a path.
     """
     many = [paths] if isinstance(paths, (str, Path)) else list(paths)
+    for page in filter(is_address, many):
+        raise InputError(f"{page} is no folder: a web page is added, and added again, with: vstore add")
     found = dict.fromkeys(expanded(path) for path in many)
     for root in found:
         try:
