@@ -181,7 +181,8 @@ class Index(Protocol):
         WRITTEN_AT_ONCE chunks change is written alone, in many transactions of which the last one shows it.
 
         `vectors` maps chunk hashes to float32 (dimension,) for every chunk not in `embedded_chunks`. A chunk whose
-        hash the old version already had keeps its id and vector. A document that cannot be stored is answered with the
+        hash the old version already had keeps its vector, and its id and that of the document unless more than
+        PLACED_AT_ONCE chunks would have to move. A document that cannot be stored is answered with the
         error, which is then the last answer. Raises SpaceMismatchError when `space` is not the active one any more.
         """
 

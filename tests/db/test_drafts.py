@@ -21,6 +21,7 @@ from toy import ToyEmbedder
 
 from vstore import Store, config, processes
 from vstore.db import drafts
+from vstore.db.changes import Stored
 from vstore.db.connection import Database
 from vstore.db.expiry import DRAFT
 from vstore.db.index import SqliteIndex
@@ -82,8 +83,8 @@ def test_a_new_document_is_seen_after_its_last_transaction_and_not_before(index:
     with closing(SqliteIndex(path)) as other:
         with after_each_commit(lambda commit: seen.append((commit, len(texts(other, "long"))))):
             assert put(index, "long", *LONG) == "added"
-        # One finds that it is long, one makes the draft, six add a chunk each, one shows it, one has nothing to erase.
-        assert seen == [(n, 0) for n in range(1, 9)] + [(9, 6), (10, 6)]
+        # One finds that it is long, one makes the draft, six add a chunk each, one shows it.
+        assert seen == [(n, 0) for n in range(1, 9)] + [(9, 6)]
     assert_consistent(path)
 
 
@@ -213,6 +214,127 @@ def test_chunks_that_stay_in_their_place_are_not_written_again(index: SqliteInde
     put(index, "other", "one text")
     fresh = connection.total_changes() - before - written
     assert written <= fresh + 2  # a document of one chunk costs as much
+
+
+# --- more than may change place at once -------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def three_placed_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(config, "PLACED_AT_ONCE", 3)
+
+
+MOVED = ["a new beginning", *LONG]  # all that is kept has another place
+REWRITTEN = [f"part {number} of another log book" for number in range(5)]
+
+
+@pytest.mark.usefixtures("three_placed_at_once")
+@pytest.mark.parametrize("new", [MOVED, REWRITTEN, CHANGED], ids=["moved", "rewritten", "changed"])
+def test_where_too_many_chunks_would_change_place_a_new_document_takes_the_place_whole(
+    index: SqliteIndex, path: Path, new: list[str]
+) -> None:
+    put(index, "long", *LONG)
+    ((first, born),) = rows(path, "SELECT id, created_at FROM documents")
+    seen, changes = [], []
+    with closing(SqliteIndex(path)) as other:
+
+        def look(_: int) -> None:
+            seen.append(texts(other, "long"))
+            changes.append(index._database.connection().total_changes())
+
+        with after_each_commit(look):
+            assert put(index, "long", *new) == "updated"
+    assert [one for n, one in enumerate(seen) if n == 0 or one != seen[n - 1]] == [LONG, new]
+    shown = seen.index(new)
+    assert changes[shown] - changes[shown - 1] == 2  # the rows of two documents, and of no chunk
+    ((second, still),) = rows(path, "SELECT id, created_at FROM documents")
+    assert second != first
+    assert still == born
+    assert_consistent(path)
+
+
+@pytest.mark.usefixtures("three_placed_at_once")
+def test_vectors_of_what_a_new_document_takes_over_are_not_computed_again(index: SqliteIndex, path: Path) -> None:
+    put(index, "long", *LONG)
+    ids = chunk_ids(path, "long")
+    before = dict(rows(path, "SELECT chunk_id, crc32 FROM vectors_g1"))
+    text, chunks = cut(MOVED)
+    write(index, document("long", text), chunks, embed(chunks[:1]), open_space(index))
+    after = dict(rows(path, "SELECT chunk_id, crc32 FROM vectors_g1"))
+    now = chunk_ids(path, "long")
+    assert [after[now[one]] for one in LONG] == [before[ids[one]] for one in LONG]
+
+
+@pytest.mark.usefixtures("three_placed_at_once")
+@pytest.mark.parametrize("lifetime", ["set before", "set anew", "over"])
+def test_a_new_document_inherits_what_was_judged_and_set(path: Path, lifetime: str) -> None:
+    soon = datetime.now(timezone.utc) + timedelta(days=3)
+    later = soon + timedelta(days=3)
+    with Store(path, ToyEmbedder(16)) as store:
+        index = store.index
+        put(index, "long", *LONG)
+        ids = chunk_ids(path, "long")
+        store.feedback("kept", ids[LONG[0]])
+        store.feedback("kept, not relevant", ids[LONG[1]], relevant=False)
+        store.feedback("removed, relevant", ids[LONG[3]])
+        store.feedback("removed, not relevant", ids[LONG[3]], relevant=False)
+        store.feedback("all of it", "long")
+        if lifetime == "over":
+            with index._database.write() as connection:
+                connection.execute("UPDATE documents SET expires_at = 1")
+        else:
+            store.keep("long", expires=soon, pinned=True)
+        put(index, "long", *CHANGED, **({"expires_at": later} if lifetime == "set anew" else {}))
+        now = chunk_ids(path, "long")
+        assert set(now.values()).isdisjoint(ids.values())
+        judged = {one.query: (one.uri, one.chunk_id, one.grade) for one in store.judgements()}
+        assert judged == {
+            "kept": ("long", now[LONG[0]], 1.0),
+            "kept, not relevant": ("long", now[LONG[1]], 0.0),
+            "removed, relevant": ("long", None, 1.0),
+            "all of it": ("long", None, 1.0),
+        }
+        (found,) = store.documents()
+        expected = {"set before": soon, "set anew": later, "over": None}[lifetime]
+        assert found.pinned == (lifetime != "over")
+        if expected is None or found.expires_at is None:
+            assert found.expires_at is expected
+        else:
+            assert abs((found.expires_at - expected).total_seconds()) < 0.01
+
+
+@pytest.mark.usefixtures("three_placed_at_once")
+def test_a_whole_new_version_takes_the_place_of_whatever_somebody_else_wrote_meanwhile(
+    index: SqliteIndex, path: Path
+) -> None:
+    """Of what it does not have, nothing is needed."""
+    put(index, "long", *LONG)
+    other = SqliteIndex(path)
+    with (
+        closing(other),
+        after_each_commit(lambda commit: put(other, "long", *LONG[:5], "end") if commit == 4 else None),
+    ):
+        assert put(index, "long", *REWRITTEN) == "updated"
+    assert texts(index, "long") == REWRITTEN
+    assert drafts_of(path) == []
+    assert_consistent(path)
+
+
+def test_two_long_versions_are_compared_without_holding_the_lock(
+    index: SqliteIndex, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """That takes the longer, the more chunks there are."""
+    put(index, "long", *LONG)
+    connection, load, held = index._database.connection(), Stored.load, []
+
+    def observed(*arguments: Any) -> Stored:
+        held.append(connection.txn_state() == apsw.SQLITE_TXN_WRITE)
+        return load(*arguments)
+
+    monkeypatch.setattr(Stored, "load", observed)
+    put(index, "long", *CHANGED)
+    put(index, "long", *CHANGED, "one line more")
+    assert held == [False, False]
 
 
 # --- others meanwhile -------------------------------------------------------------------------------------------------
@@ -470,10 +592,12 @@ def test_forgetting_again_erases_what_a_killed_call_had_left(path: Path) -> None
     """Nothing is found any more, and some of its bytes may be there."""
     with Store(path, ToyEmbedder(16)) as store:
         put(store.index, "long", *(f"{text} zanzibar" for text in LONG))
+        store.feedback("where", "long")
         with pytest.MonkeyPatch.context() as patch:
             patch.setattr(drafts, "_erase", lambda *_: None)
             store.forget("long")
         assert len(drafts_of(path)) == 1
+        assert store.judgements() == []
         with pytest.raises(NotFoundError):
             store.forget("long")
     assert drafts_of(path) == []

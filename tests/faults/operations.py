@@ -131,10 +131,12 @@ def with_folder(path: Path) -> None:
 
 
 def with_long(path: Path) -> None:
-    """A document of several chunks among others."""
+    """A document of several chunks, one of which was judged, among others."""
     small(path)
     with store(path) as made:
         made.remember(LONG, uri="notes/log", title="Log")
+        (hit,) = made.search("wind", 1)
+        made.feedback("how strong", hit.chunk_id)
 
 
 def with_adapters(path: Path) -> None:
@@ -499,6 +501,7 @@ def operations(disk: Disk) -> dict[str, Operation]:
         Operation("update", small, on_store(update)),
         Operation("remember, in parts", small, on_store(remember_long), settings=in_parts),
         Operation("update, in parts", with_long, on_store(update_long), settings=in_parts),
+        Operation("update, anew", with_long, on_store(update_long), settings=in_parts | {"PLACED_AT_ONCE": 1}),
         Operation("forget", small, on_store(forget)),
         Operation("forget, in parts", with_long, on_store(forget_long), settings=in_parts),
         Operation("forget several", small, on_store(forget_several), some_forgotten),

@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import zlib
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 import apsw
@@ -13,12 +12,13 @@ import apsw
 from vstore import arguments
 from vstore.db import feedback, terms, vectors
 from vstore.db.analysis import extra_text
+from vstore.db.changes import ONE_DOCUMENT, Change, Version
 from vstore.db.clock import from_datetime, now, to_datetime
 from vstore.db.connection import run
 from vstore.db.expiry import LIVE, NO_DRAFT
 from vstore.db.failures import decoding
 from vstore.db.scope import compile_scope
-from vstore.errors import InputError, VectorMissingError
+from vstore.errors import InputError
 from vstore.types import Chunk, Document, Scope, Space, StoredChunk, StoredDocument, WholeDocument, WriteOutcome
 
 if TYPE_CHECKING:
@@ -28,7 +28,6 @@ COLUMNS = (
     "d.id, (SELECT name FROM collections WHERE id = d.collection_id), "
     "d.uri, d.title, d.media_type, d.metadata, d.tags, d.created_at, d.updated_at, d.expires_at, d.pinned"
 )
-ONE_DOCUMENT = "d.uri = ? AND d.collection_id = (SELECT id FROM collections WHERE name = ?)"
 
 
 class _Chunks(dict[int, StoredChunk]):
@@ -159,55 +158,6 @@ def _document(*row: Any) -> StoredDocument:
 # --- writing ----------------------------------------------------------------------------------------------------------
 
 
-@dataclass(frozen=True)
-class Change:
-    """What makes a new version of a document out of the stored one, if there is any."""
-
-    document: Document
-    old: Stored
-    kept: list[tuple[int, Chunk]]  # chunks that are there already, with their ids
-    added: list[Chunk]
-    removed: list[int]  # ids of chunks that the new version does not have
-
-    @classmethod
-    def of(cls, connection: apsw.Connection, document: Document, chunks: Sequence[Chunk]) -> Change:
-        """The change, as this transaction sees it."""
-        old = Stored.load(connection, document.collection, document.uri)
-        return cls(document, old, *old.match(document.title, chunks))
-
-    @property
-    def outcome(self) -> WriteOutcome:
-        """What making it comes to."""
-        if self.old.content_hash is None:
-            return "added"
-        return "unchanged" if self.old.content_hash == self.document.content_hash else "updated"
-
-    @property
-    def moved(self) -> list[tuple[int, Chunk]]:
-        """What is kept, but in another place."""
-        places = self.old.places
-        return [(id_, chunk) for id_, chunk in self.kept if places[id_] != (chunk.ordinal, chunk.start, chunk.end)]
-
-    @property
-    def size(self) -> int:
-        """How many chunks have to be written or removed."""
-        return 0 if self.outcome == "unchanged" else len(self.added) + len(self.removed)
-
-    def vector(
-        self, connection: apsw.Connection, space: Space, chunk: Chunk, new_vectors: Mapping[str, FloatArray]
-    ) -> FloatArray:
-        """The vector of a chunk that is added: a new one, or that of an old chunk with the same hash."""
-        vector = new_vectors.get(chunk.content_hash)
-        if vector is None and (same := self.old.by_hash.get(chunk.content_hash)) is not None:
-            vector = vectors.get(connection, space, same)
-        if vector is None:
-            raise VectorMissingError(
-                f"chunk {chunk.ordinal} of {self.document.uri} came without a vector, for the document was changed by "
-                "somebody else meanwhile; add it again"
-            )
-        return vector
-
-
 def write(
     connection: apsw.Connection,
     tokenize: apsw.FTS5Tokenizer,
@@ -233,11 +183,12 @@ def write(
 
 def forget(connection: apsw.Connection, collection: str, uri: str) -> int:
     """See `Index.forget`; the caller holds the write transaction."""
-    old = Stored.load(connection, collection, uri)
-    _, _, removed = old.match("", ())
+    document_id = Version.of(connection, collection, uri).document_id
+    if document_id is None:
+        return 0
+    removed = chunk_ids(connection, document_id)
     remove_chunks(connection, removed)
-    if old.document_id is not None:
-        remove_document(connection, old.document_id)
+    remove_document(connection, document_id)
     return len(removed)
 
 
@@ -247,49 +198,6 @@ def remove_document(connection: apsw.Connection, document_id: int) -> None:
     ((collection,),) = run(connection, sql, (document_id,))
     sql = "DELETE FROM collections WHERE id = ? AND id NOT IN (SELECT collection_id FROM documents)"
     run(connection, sql, (collection,))
-
-
-@dataclass
-class Stored:
-    """The version of a document that is in the file."""
-
-    document_id: int | None = None
-    content_hash: str | None = None
-    title: str | None = None
-    # (content hash, heading, text) -> ids: the hash alone sees only as much of a long heading as the embedder does
-    chunks: dict[tuple[str, str, str], list[int]] = field(default_factory=dict)
-    by_hash: dict[str, int] = field(default_factory=dict)  # one chunk for each hash
-    places: dict[int, tuple[int, int, int]] = field(default_factory=dict)  # ordinal, start and end of each chunk
-
-    @classmethod
-    def load(cls, connection: apsw.Connection, collection: str, uri: str) -> Stored:
-        """The version that is there, which may be none."""
-        # One that has expired has no hash, so that whoever puts in the same again gets it back.
-        hash_ = f"CASE WHEN {LIVE} THEN d.content_hash END"
-        sql = f"SELECT d.id, {hash_}, d.title FROM documents AS d WHERE {ONE_DOCUMENT}"
-        rows = run(connection, sql, (now(), uri, collection))
-        if not rows:
-            return cls()
-        stored = cls(*rows[0])
-        columns = 'id, ordinal, start, "end", content_hash, heading, text'
-        sql = f"SELECT {columns} FROM chunks WHERE document_id = ? ORDER BY ordinal"
-        for chunk_id, ordinal, start, end, *key in run(connection, sql, (stored.document_id,)):
-            stored.chunks.setdefault(tuple(key), []).append(chunk_id)
-            stored.by_hash.setdefault(key[0], chunk_id)
-            stored.places[chunk_id] = ordinal, start, end
-        return stored
-
-    def match(self, title: str, chunks: Sequence[Chunk]) -> tuple[list[tuple[int, Chunk]], list[Chunk], list[int]]:
-        """What a new version keeps of the chunks, with their ids; what it adds; and the ids of what it has no more."""
-        kept, added = [], []
-        left = {key: list(ids) for key, ids in self.chunks.items()}
-        for chunk in chunks:
-            ids = left.get((chunk.content_hash, chunk.heading, chunk.text))
-            if ids and title == self.title:
-                kept.append((ids.pop(0), chunk))
-            else:
-                added.append(chunk)
-        return kept, added, [chunk_id for ids in left.values() for chunk_id in ids]
 
 
 def pack(document: Document) -> bytes:

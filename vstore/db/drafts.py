@@ -2,9 +2,10 @@
 
 Until all of it is there, a new version lies in the file as a draft: a document under a name of its own that expired
 before all else, which hides it as everything that has expired is hidden. One short transaction then makes it the
-document, or exchanges its chunks for those of the old version, which are erased step by step. What a killed process
-left of either is erased by the next that ingests, forgets or compacts. Documents of many chunks are forgotten in the
-same way, for FTS5 takes 10 ms and more to remove the words of one chunk for good.
+document, or exchanges its chunks for those of the old version, or, where too many chunks would move, the two
+documents. What is left over is erased step by step; what a killed process left is erased by the next that ingests,
+forgets or compacts. Documents of many chunks are forgotten in the same way, for FTS5 takes 10 ms and more to remove the
+words of one chunk for good.
 """
 
 from __future__ import annotations
@@ -23,9 +24,10 @@ import apsw
 from vstore import config, processes
 from vstore.db import documents, feedback, spaces
 from vstore.db.analysis import tokenizer
+from vstore.db.changes import ONE_DOCUMENT, Change, Version
 from vstore.db.clock import from_datetime, now, to_datetime
 from vstore.db.connection import Database, run
-from vstore.db.expiry import DRAFT
+from vstore.db.expiry import DRAFT, LIVE
 from vstore.errors import StoreBusyError, StoreError, StoreFullError, VectorMissingError, VstoreError
 from vstore.types import Chunk, Document, Space, WriteOutcome
 
@@ -38,48 +40,60 @@ _at_work: set[str] = set()  # names of the drafts that threads of this process a
 
 def write(
     database: Database,
-    change: documents.Change,
+    document: Document,
     chunks: Sequence[Chunk],
     packed: bytes,
     new_vectors: Mapping[str, FloatArray],
     space: Space,
 ) -> WriteOutcome:
-    """As `documents.write`, in many transactions of which the last one changes what is found.
+    """Write a document, of which the stored version or the new one has many chunks; `packed` is its text.
 
-    `chunks` are all of the new version. The change may have been found in an earlier transaction: the last one looks
-    again.
+    Where little of it changes that is one transaction, else many, of which the last one changes what is found.
     """
-    name = _new_name()
-    _at_work.add(name)
-    try:
-        with database.bulk():
-            try:
+    with database.read() as connection:  # to compare two long versions may take long, so not under the lock
+        version = Version.of(connection, document.collection, document.uri)
+        change = Change.of(connection, version, document, chunks)
+    if change.placed > config.PLACED_AT_ONCE:
+        change = change.with_nothing_kept()
+    if change.size > config.WRITTEN_AT_ONCE:
+        return _write_in_parts(database, change, packed, new_vectors, space)
+    with _writing(database, space) as connection:
+        return documents.write(connection, tokenizer(connection), change.again(connection), new_vectors, space, packed)
+
+
+def _write_in_parts(
+    database: Database,
+    change: Change,
+    packed: bytes,
+    new_vectors: Mapping[str, FloatArray],
+    space: Space,
+) -> WriteOutcome:
+    """A draft is filled and takes the place of the stored version, which is then erased as what was abandoned is."""
+    with database.bulk():
+        try:
+            with _draft() as name:
                 _fill(database, name, change, packed, new_vectors, space)
                 with _writing(database, space) as connection:
-                    outcome = _publish(
-                        connection, name, documents.Change.of(connection, change.document, chunks), packed
-                    )
-            except BaseException:
-                with suppress(VstoreError):  # the first error says more, and who comes next erases what is left
-                    _erase(database, name)
-                raise
-            with suppress(StoreBusyError, StoreFullError):  # the new version is there
-                _erase(database, name)
-            return outcome
-    finally:
-        _at_work.discard(name)
+                    outcome = _publish(connection, name, change, packed)
+        except BaseException:
+            with suppress(VstoreError):  # the first error says more, and who comes next erases what is left
+                sweep(database)
+            raise
+        with suppress(StoreBusyError, StoreFullError):  # the new version is there
+            sweep(database)
+        return outcome
 
 
 def forget(connection: apsw.Connection, collection: str, uri: str) -> int:
     """As `documents.forget`, but a document of many chunks becomes a draft that nobody is at work on, for `sweep`."""
     sql = (
         f"SELECT d.id, (SELECT count(*) FROM chunks AS c WHERE c.document_id = d.id) FROM documents AS d "
-        f"WHERE {documents.ONE_DOCUMENT}"
+        f"WHERE {ONE_DOCUMENT}"
     )
     for document_id, count in run(connection, sql, (uri, collection)):
         if count > config.WRITTEN_AT_ONCE:
-            hide = "UPDATE documents SET uri = ?, expires_at = ?, pinned = 0, created_at = ? WHERE id = ?"
-            run(connection, hide, (_new_name(), DRAFT, now(), document_id))
+            feedback.erase(connection, document_id)
+            _hide(connection, document_id)
             return int(count)
     return documents.forget(connection, collection, uri)
 
@@ -103,6 +117,17 @@ def _new_name() -> str:
     return f"draft:{processes.name()}/{secrets.token_hex(8)}"
 
 
+@contextmanager
+def _draft() -> Iterator[str]:
+    """The name of a draft that a thread of this process is at work on."""
+    name = _new_name()
+    _at_work.add(name)
+    try:
+        yield name
+    finally:
+        _at_work.discard(name)
+
+
 def _is_abandoned(name: str, began: int) -> bool:
     """Whether the process that a draft is named after has ended, or has no such draft; or it is too old to be one's."""
     owner = name.removeprefix("draft:").partition("/")[0]
@@ -121,7 +146,7 @@ def _writing(database: Database, space: Space) -> Iterator[apsw.Connection]:
 def _fill(
     database: Database,
     name: str,
-    change: documents.Change,
+    change: Change,
     packed: bytes,
     new_vectors: Mapping[str, FloatArray],
     space: Space,
@@ -144,26 +169,32 @@ def _fill(
                     break
 
 
-def _require(connection: apsw.Connection, name: str) -> int:
-    """The id of a draft, which somebody may have erased who took its process for dead, or replaced with the store."""
-    rows = run(connection, f"SELECT d.id FROM {_DRAFTS} AND d.uri = ?", (name,))
-    if not rows:
-        raise StoreError("what was being written was erased by another process meanwhile; add it again")
-    return int(rows[0][0])
+def _require(connection: apsw.Connection, name: str, chunks: int = 0) -> int:
+    """The id of a draft, which somebody may have erased who took its process for dead, or replaced with the store.
+
+    It has to have at least as many chunks.
+    """
+    sql = f"SELECT d.id, (SELECT count(*) FROM chunks AS c WHERE c.document_id = d.id) FROM {_DRAFTS} AND d.uri = ?"
+    for draft, count in run(connection, sql, (name,)):
+        if count >= chunks:
+            return int(draft)
+    raise StoreError("what was being written was erased by another process meanwhile; add it again")
 
 
-def _publish(connection: apsw.Connection, name: str, change: documents.Change, packed: bytes) -> WriteOutcome:
-    """Put a draft in the place of the stored version, of which it then has what the new one does not."""
-    draft, document = _require(connection, name), change.document
+def _publish(connection: apsw.Connection, name: str, filled: Change, packed: bytes) -> WriteOutcome:
+    """Put a draft in the place of the stored version, of which it has what was to be added when it was filled."""
+    draft, change = _require(connection, name, len(filled.added)), filled.again(connection)
     if change.outcome == "unchanged":
         return "unchanged"
-    there = run(connection, "SELECT ordinal FROM chunks WHERE document_id = ? ORDER BY ordinal", (draft,))
-    if [chunk.ordinal for chunk in change.added] != [ordinal for (ordinal,) in there]:
-        raise VectorMissingError(f"{document.uri} was changed by somebody else meanwhile; add it again")
-    if change.old.document_id is None:
-        _show(connection, draft, document)
+    old, is_whole = change.old.version.document_id, len(filled.added) == len(filled.chunks)
+    if old is None and is_whole:
+        _show(connection, draft, change.document)
+    elif old is not None and change.added == filled.added and change.placed <= config.PLACED_AT_ONCE:
+        _exchange(connection, draft, change, old, packed)
+    elif old is not None and is_whole:
+        _succeed(connection, draft, change, old)
     else:
-        _exchange(connection, draft, change, change.old.document_id, packed)
+        raise VectorMissingError(f"{change.document.uri} was changed by somebody else meanwhile; add it again")
     return change.outcome
 
 
@@ -175,7 +206,40 @@ def _show(connection: apsw.Connection, draft: int, document: Document) -> None:
     run(connection, sql, (document.uri, born, expires, document.pinned, draft))
 
 
-def _exchange(connection: apsw.Connection, draft: int, change: documents.Change, old: int, packed: bytes) -> None:
+def _hide(connection: apsw.Connection, document_id: int) -> None:
+    """Make a document a draft that nobody is at work on: this takes the same time for any number of chunks."""
+    sql = "UPDATE documents SET uri = ?, expires_at = ?, pinned = 0, created_at = ? WHERE id = ?"
+    run(connection, sql, (_new_name(), DRAFT, now(), document_id))
+
+
+def _succeed(connection: apsw.Connection, draft: int, change: Change, old: int) -> None:
+    """Make a draft that has all of the new version the document, with what was said and set of the stored one.
+
+    Its id changes with that, and the ids of its chunks: to give each chunk another document would take too long.
+    """
+    document = change.document
+    sql = f"SELECT d.created_at, CASE WHEN {LIVE} THEN d.expires_at END, d.pinned FROM documents AS d WHERE d.id = ?"
+    ((born, expires, pinned),) = run(connection, sql, (now(), old))
+    if document.expires_at is None and expires is not None:
+        document = replace(document, expires_at=to_datetime(expires))
+    feedback.hand_over(connection, old, draft, _successors(connection, old, draft, change))
+    _hide(connection, old)
+    _show(connection, draft, replace(document, created_at=to_datetime(born), pinned=bool(pinned) or document.pinned))
+
+
+def _successors(connection: apsw.Connection, old: int, draft: int, change: Change) -> dict[int, int]:
+    """Of the chunks that were judged: ids of the same chunks in the draft, for those that the new version has, too."""
+    judged = feedback.judged_chunks(connection, old)
+    kept, _, _ = change.old.match(change.document.title, change.chunks) if judged else ([], [], [])
+    sql = "SELECT id FROM chunks WHERE document_id = ? AND ordinal = ?"
+    return {
+        chunk_id: int(run(connection, sql, (draft, chunk.ordinal))[0][0])
+        for chunk_id, chunk in kept
+        if chunk_id in judged
+    }
+
+
+def _exchange(connection: apsw.Connection, draft: int, change: Change, old: int, packed: bytes) -> None:
     """Give the document the draft's chunks, and the draft those that are removed, with the title they are found by."""
     feedback.release(connection, change.removed)
     sql = (
@@ -203,11 +267,11 @@ def _erase(database: Database, name: str) -> None:
 
 
 def _erase_some(connection: apsw.Connection, name: str) -> bool:
-    """Remove chunks for as long as a transaction may take, and the draft with the last; whether there are more."""
+    """Remove chunks for as long as a transaction may take, and the draft after the last; whether there is more."""
     until = time.monotonic() + config.WRITE_HOLD_S
     for (draft,) in run(connection, f"SELECT d.id FROM {_DRAFTS} AND d.uri = ?", (name,)):
-        for chunk_id in documents.chunk_ids(connection, draft):
-            documents.remove_chunks(connection, [chunk_id])
+        while found := run(connection, "SELECT id FROM chunks WHERE document_id = ? LIMIT 1", (draft,)):
+            documents.remove_chunks(connection, [found[0][0]])
             if time.monotonic() >= until:
                 return True
         documents.remove_document(connection, draft)

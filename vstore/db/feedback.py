@@ -6,7 +6,7 @@ When a judged chunk is gone, because its document changed, its judgement stays a
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import apsw
 
@@ -92,10 +92,34 @@ def judgements(connection: apsw.Connection, past: int | None = None, query: str 
     ]
 
 
+def judged_chunks(connection: apsw.Connection, document_id: int) -> set[int]:
+    """Ids of the chunks of a document that were judged by themselves."""
+    sql = "SELECT DISTINCT chunk_id FROM feedback WHERE document_id = ? AND chunk_id IS NOT NULL"
+    return {chunk_id for (chunk_id,) in run(connection, sql, (document_id,))}
+
+
+def hand_over(connection: apsw.Connection, old: int, new: int, chunks: Mapping[int, int]) -> None:
+    """Give what was said of a document to the one that takes its place.
+
+    `chunks` are ids of chunks of the new one, by those of the same chunks of the old one; the others are released.
+    """
+    release(connection, sorted(judged_chunks(connection, old) - chunks.keys()))
+    for before, after in chunks.items():
+        run(connection, "UPDATE feedback SET chunk_id = ? WHERE chunk_id = ?", (after, before))
+    run(connection, "UPDATE feedback SET document_id = ? WHERE document_id = ?", (new, old))
+
+
 def release(connection: apsw.Connection, chunk_ids: Sequence[int]) -> None:
-    """Before these chunks are removed: drop what was judged not relevant in them.
+    """Before these chunks are removed: make what was said of them a judgement of the document, or drop it.
 
     A document is relevant when a part of it was; that one part was not says nothing about what replaces it.
     """
-    sql = "DELETE FROM feedback WHERE grade <= 0 AND chunk_id IN (SELECT value FROM json_each(?))"
-    run(connection, sql, (json.dumps(list(chunk_ids)),))
+    chosen = "chunk_id IN (SELECT value FROM json_each(?))"
+    ids = (json.dumps(list(chunk_ids)),)
+    run(connection, f"DELETE FROM feedback WHERE grade <= 0 AND {chosen}", ids)
+    run(connection, f"UPDATE feedback SET chunk_id = NULL WHERE {chosen}", ids)
+
+
+def erase(connection: apsw.Connection, document_id: int) -> None:
+    """Drop all that was said of a document and its chunks."""
+    run(connection, "DELETE FROM feedback WHERE document_id = ?", (document_id,))

@@ -28,6 +28,7 @@ from vstore.db import (
     traces,
 )
 from vstore.db.analysis import tokenizer
+from vstore.db.changes import Change, Version
 from vstore.db.clock import from_datetime, now, to_datetime
 from vstore.db.connection import Database, generation
 from vstore.db.failures import translated
@@ -143,15 +144,16 @@ class SqliteIndex:
                 spaces.require_active(connection, space)
                 tokenize, until = tokenizer(connection), time.monotonic() + config.WRITE_HOLD_S
                 for document, chunks in cuts:
-                    change = documents.Change.of(connection, document, chunks)
-                    if change.size > config.WRITTEN_AT_ONCE or (outcomes and len(chunks) > config.WRITTEN_AT_ONCE):
+                    version = Version.of(connection, document.collection, document.uri)
+                    if max(len(chunks), version.count) > config.WRITTEN_AT_ONCE:
                         break
+                    change = Change.of(connection, version, document, chunks)
                     packed = documents.pack(document) if outcomes else first
                     outcomes.append(documents.write(connection, tokenize, change, vectors, space, packed))
                     if time.monotonic() >= until:
                         break
             if not outcomes:
-                outcomes.append(drafts.write(self._database, change, cuts[0][1], first, vectors, space))
+                outcomes.append(drafts.write(self._database, *cuts[0], first, vectors, space))
         except InputError as error:  # and all of them were undone
             tried = len(outcomes) + 1
             if tried == 1:

@@ -11,6 +11,7 @@ import apsw
 from vstore import config
 from vstore.db import documents
 from vstore.db.analysis import exact, exact_tokenizer
+from vstore.db.changes import ONE_DOCUMENT
 from vstore.db.clock import to_datetime
 from vstore.db.connection import run, trim
 from vstore.db.failures import decoding
@@ -123,7 +124,7 @@ class Mentions:
         asked = [text for (text,) in run(connection, " UNION ".join(columns))]
         if not asked:
             return
-        sql = f"SELECT d.id, d.title FROM documents AS d WHERE {documents.ONE_DOCUMENT}"
+        sql = f"SELECT d.id, d.title FROM documents AS d WHERE {ONE_DOCUMENT}"
         for document_id, title in run(connection, sql, (uri, collection)):
             written = f"{title}\n{documents.text(connection, document_id) or ''}"
             for text in self._mentioned(connection, asked, written):
