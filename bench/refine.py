@@ -8,7 +8,8 @@
 `gate`: a log that nobody judged, as in bench/adapter.py: the train or dev split, of which each seed after the first
 takes another 80%, or half of the questions, drawn anew for each seed. The log is divided by `refine.guard.split`; the
 candidate is trained on one side, the decision rests on the other, and what it is worth is measured on the reported
-questions, which neither has seen. Besides the genuine candidate of a seed there are five sabotaged ones.
+questions, which neither has seen. Besides the genuine map of a seed there are five sabotaged ones. A `night` is what
+comes of the genuine one, and of the pull alone where it is refused.
 
 `feedback`: the same, with the judgements of N questions of the log given as feedback. `encoder`: the model itself.
 `cost`: a night with a log of 1,000 questions over 50,000 chunks, put together of the collections' sentences.
@@ -27,7 +28,7 @@ import re
 import resource
 import tempfile
 import time
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
@@ -67,6 +68,7 @@ from vstore.types import Embedder, Scope
 LOG_SHARE: Final = 0.8  # of a split made for fitting, that a seed after the first takes as its log
 HARMFUL: Final = -0.003  # change of the fused NDCG@10 below which a promotion did harm
 PROBES: Final = 20  # held-out queries searched to see whether results change at all
+NIGHT: Final = "night"
 GENUINE: Final = "genuine"
 SABOTAGE: Final = ("shuffled teacher", "permuted queries", "random map", "step of 2", "corpus sentences")
 NOW: Final = datetime(2026, 1, 1, tzinfo=timezone.utc)
@@ -161,7 +163,7 @@ def opened(folder: Path, embedder: Embedder) -> Iterator[Bench]:
 
 
 def sabotaged(kind: str, bench: Bench, material: Material, seed: int) -> Candidate:
-    """A candidate of one kind; all but the genuine one would do no good, or only by luck."""
+    """A map of one kind that would do no good, or only by luck."""
     rng = np.random.default_rng([seed, len(kind)])
     lessons, train = list(material.lessons.values()), TRAINERS["adapter"]
     if kind == "shuffled teacher":
@@ -175,7 +177,7 @@ def sabotaged(kind: str, bench: Bench, material: Material, seed: int) -> Candida
         sentences = corpus_sentences(bench, len(lessons), rng)
         lessons = list(bench.lessons_of(sentences).values())
         material = replace(material, lessons=dict(zip(sentences, lessons, strict=False)))
-    (candidate,) = train(replace(material, lessons=dict(zip(material.lessons, lessons, strict=True))))
+    candidate, *_ = train(replace(material, lessons=dict(zip(material.lessons, lessons, strict=True))))
     assert isinstance(candidate.promoted, Learned)
     adapter = candidate.promoted.adapter
     if kind == "random map":
@@ -208,11 +210,15 @@ def corpus_sentences(bench: Bench, count: int, rng: np.random.Generator) -> list
 
 def gate(bench: Bench, seeds: int) -> list[dict[str, Any]]:
     """Every kind of candidate of every seed: was it promoted, and what was it worth (measured where it matters)?"""
-    runs = []
+    runs: list[dict[str, Any]] = []
     for seed in range(seeds):
         log, reported = bench.split(seed)
         divided = split([bench.asked(question) for question in log])
-        for kind in (GENUINE, *SABOTAGE):
+        of_seed: dict[str, dict[str, Any]] = {}
+        for kind in (GENUINE, NIGHT, *SABOTAGE):
+            if kind == NIGHT and of_seed[GENUINE]["promoted"]:
+                of_seed[NIGHT] = of_seed[GENUINE] | {"kind": NIGHT}
+                continue
             decision, candidate = decided(bench, divided, seed, kind)
             run: dict[str, Any] = {
                 "collection": bench.name,
@@ -221,23 +227,28 @@ def gate(bench: Bench, seeds: int) -> list[dict[str, Any]]:
                 "train": len(divided.train),
                 "held_out": len(divided.held_out),
                 "promoted": decision.promote,
+                "trainer": candidate.recipe["trainer"],
                 "refused_by": None if decision.promote else decision.checks[-1].name,
                 "figures": {check.name: check.figures for check in decision.checks},
             }
-            if decision.promote or kind == GENUINE:
+            if decision.promote or kind in (GENUINE, NIGHT):
                 run |= worth(bench.worth(candidate, reported))
-            runs.append(run)
+            of_seed[kind] = run
+        runs += of_seed.values()
     return runs
 
 
 def decided(bench: Bench, divided: Split, seed: int, kind: str) -> tuple[Decision, Candidate]:
-    """A night's decision about a candidate of this kind, and the candidate."""
+    """A night's decision about the candidates of this kind, and the one that it rests on."""
     lessons, unseen = (bench.lessons_of(distinct(side)) for side in (divided.train, divided.held_out))
     deadline, workplace = time.monotonic() + 3600.0, bench.store.path.parent
     material = Material(bench.store.index, bench.embedder, lessons, seed, deadline, workplace)
     shown = divided.held_out[:PROBES]
-    candidates = [sabotaged(kind, bench, material, seed)]
-    (last,) = weighed(bench.store.index, bench.embedder, candidates, lessons, unseen, shown, deadline=deadline)
+    if kind in SABOTAGE:
+        candidates = [sabotaged(kind, bench, material, seed)]
+    else:
+        candidates = list(TRAINERS["adapter"](material))[: 1 if kind == GENUINE else None]
+    last = weighed(bench.store.index, bench.embedder, candidates, lessons, unseen, shown, deadline=deadline)[-1]
     return last.decision, last.candidate
 
 
@@ -257,17 +268,20 @@ def gate_table(runs: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
     """What a collection gains, without a gate and with one: a refused candidate changes nothing."""
     rows = []
     for name in dict.fromkeys(run["collection"] for run in runs):
-        genuine = [run for run in runs if run["collection"] == name and run["kind"] == GENUINE]
-        row: dict[str, Any] = {"collection": name, "log": genuine[0]["train"] + genuine[0]["held_out"]}
-        row["promoted"] = f"{sum(run['promoted'] for run in genuine)} of {len(genuine)}"
+        maps, nights = (
+            [run for run in runs if run["collection"] == name and run["kind"] == kind] for kind in (GENUINE, NIGHT)
+        )
+        row: dict[str, Any] = {"collection": name, "log": maps[0]["train"] + maps[0]["held_out"]}
+        promoted = Counter(run["trainer"] for run in nights if run["promoted"])
+        row["maps and pulls promoted"] = f"{promoted['adapter']} and {promoted['pull']} of {len(nights)}"
         for leg in ("fused", "dense"):
-            ungated, gated = by_question(genuine, leg, gated=False), by_question(genuine, leg, gated=True)
+            ungated, gated = by_question(maps, leg, gated=False), by_question(nights, leg, gated=True)
             row[leg] = fmean(before for before, _ in ungated.values())
             row[f"{leg}, no gate"] = fmean(gain for _, gain in ungated.values())
             gains = [gain for _, gain in gated.values()]
             row[f"{leg}, gated"] = fmean(gains)
             row[f"{leg} interval"] = bootstrap_interval(gains, seed=SEED)
-        row["worst seed"] = min(mean_gain(run) * run["promoted"] for run in genuine)
+        row["worst seed"] = min(mean_gain(run) * run["promoted"] for run in nights)
         rows.append(row)
     return rows
 
@@ -289,7 +303,7 @@ def mean_gain(run: dict[str, Any]) -> float:
 def sabotage_table(runs: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
     """How many of each kind were promoted, useful and harmful ones apart."""
     rows = []
-    for kind in (GENUINE, *SABOTAGE):
+    for kind in (NIGHT, GENUINE, *SABOTAGE):
         of_kind = [run for run in runs if run["kind"] == kind]
         promoted = [run for run in of_kind if run["promoted"]]
         useful = [run for run in of_kind if run.get("fused") and mean_gain(run) > 0.0]

@@ -306,6 +306,7 @@ DECIDING_DEPTH: Final = 10  # results that NDCG looks at
 GATE_TRAIN: Final = 15  # queries to learn from, at least
 GATE_HELD_OUT: Final = 8  # held-out queries that found something, at least
 GATE_NEAR: Final = 0.33  # nats between ranking by meaning and teacher; nearer, there was nothing to learn but noise
+GATE_NEAR_UNTAUGHT: Final = 0.6  # nats from which on the pull alone gains on fitting questions: .8 to 1.2 do, .5 loses
 GATE_FAR: Final = 3.0  # nats; farther, the model cannot read the queries: it is 0.2 to 1.5 where it can, 6 in Russian
 GATE_FIT: Final = 0.2  # of the divergence from the teacher that training must take away where it learned
 GATE_FIT_FEW: Final = 1.75  # over the root of the number of queries, where that is more: few are fitted by any map

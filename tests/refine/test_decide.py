@@ -122,6 +122,37 @@ def test_what_is_hardly_better_than_what_serves_is_not_worth_a_switch() -> None:
     assert refusal(serving=series(0.905))[0] == "improves"
 
 
+UNTAUGHT = replace(GOOD, candidate=GOOD.base, halfway=None, untaught=True)
+
+
+def test_a_step_that_learned_nothing_needs_a_store_in_which_it_helps() -> None:
+    decision = decide(UNTAUGHT)
+    assert decision.promote
+    assert decision.sentence == (
+        "promoted: the model alone ranks 1.00 nats from the teacher, and from 0.6 to 3 it helps to look a second time, "
+        "near what came first; no map was learned"
+    )
+    assert [check.name for check in decision.checks] == ["enough", "differs", "without a map"]
+    for distance in (0.5, 6.0):
+        changes = {"base": series(distance), "taught_base": series(distance)}
+        assert not decide(replace(UNTAUGHT, **changes)).promote
+
+
+def test_no_query_taught_it_so_that_all_count_on_whichever_side_they_are() -> None:
+    """A mean of .4 on one side and of 1 on the other is .7 over both."""
+    near = replace(UNTAUGHT, base=series(0.4), taught_base=series(1.0))
+    assert decide(near).checks[-1].figures == {"distance": pytest.approx(0.7)}
+    few = replace(UNTAUGHT, base=series(1.0, 3), serving=series(1.0, 3), candidate=series(1.0, 3))
+    assert decide(replace(few, taught_base=series(1.0, 20))).promote
+    refused = decide(replace(few, taught_base=series(1.0, 19)))
+    assert refused.sentence == "kept what serves: 22 queries found something; it takes at least 23"
+
+
+def test_judged_queries_that_lose_are_a_veto_for_it_too() -> None:
+    refused = decide(replace(UNTAUGHT, gains=(-0.2, -0.3, -0.1, -0.2)))
+    assert (refused.promote, refused.checks[-1].name) == (False, "judged")
+
+
 def test_judged_queries_that_lose_are_a_veto_and_undecided_ones_are_not() -> None:
     name, sentence = refusal(gains=(-0.2, -0.1, -0.3, -0.2))
     assert name == "judged"

@@ -74,6 +74,52 @@ def test_a_store_with_hardly_a_query_keeps_what_it_has(tmp_path: Path, asked: in
         assert serving(store) == 1
 
 
+def test_too_few_queries_for_a_map_are_enough_for_the_pull_alone(tmp_path: Path) -> None:
+    """And the first map that holds takes its place."""
+    for store in made(tmp_path / "memory.db", asked=26):
+        record = run(store)
+        assert record.status == "promoted"
+        assert record.decision is not None and "no map was learned" in record.decision
+        assert [each["recipe"]["trainer"] for each in record.report["candidates"]] == ["adapter", "pull"]
+        with store.index.snapshot() as snapshot:
+            adapter = snapshot.adapter
+        assert adapter is not None
+        assert (np.abs(adapter.weights).max(), adapter.alpha, adapter.pull) == (0.0, 0.0, config.ADAPTER_PULL)
+        again = run(store)
+        assert (again.status, serving(store)) == ("kept", record.model)
+        assert again.decision is not None and "it takes at least 15 and 8" in again.decision
+        for question in questions(120, seed=3):
+            store.search(question)
+        assert run(store).status == "promoted"
+        assert store.models()[0].recipe["trainer"] == "adapter"
+
+
+def test_the_pull_alone_takes_the_place_of_no_map(store: Store) -> None:
+    run(store)
+    asked: list[str] = []
+
+    def spied(material: Material) -> Sequence[Candidate]:
+        candidates = usual(material)
+        asked.extend(str(candidate.recipe["trainer"]) for candidate in candidates)
+        return candidates
+
+    usual = trainers.TRAINERS["adapter"]
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setitem(trainers.TRAINERS, "adapter", spied)
+        run(store)
+    assert asked == ["adapter"]
+
+
+def test_an_encoder_is_not_trained_where_nothing_could_judge_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(loop, "trainer", lambda name: lambda material: 1 / 0)
+    for store in made(tmp_path / "memory.db", asked=26):
+        record = run(store, trainer="encoder")
+        assert record.status == "kept"
+        assert record.decision is not None and "it takes 15 and 8" in record.decision
+
+
 def test_queries_from_a_file_count_as_well(tmp_path: Path) -> None:
     (tmp_path / "asked.txt").write_text("\n".join(questions(120)), encoding="utf-8")
     for store in made(tmp_path / "memory.db", asked=0):
@@ -163,7 +209,7 @@ def test_sabotaged_candidates_are_refused(store: Store, monkeypatch: pytest.Monk
         elif kind == "permuted queries":
             order = np.roll(np.arange(len(values)), 1)
             values = [replace(values[other], query=lesson.query) for other, lesson in zip(order, values, strict=True)]
-        (candidate,) = plain(replace(material, lessons=dict(zip(lessons, values, strict=True))))
+        candidate, *_ = plain(replace(material, lessons=dict(zip(lessons, values, strict=True))))
         assert isinstance(candidate.promoted, Learned)
         adapter = candidate.promoted.adapter
         if kind == "random map":

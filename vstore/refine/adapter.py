@@ -114,8 +114,10 @@ def divergences(
     """How far the ranking by meaning is from the teacher's, by query: Kullback-Leibler divergences, (n,), 0 when equal.
 
     On lessons that the adapter, as it serves, was not trained with, they show whether there was anything to learn.
-    Raises InputError like `train`.
+    Raises InputError for lessons that do not fit together.
     """
+    if not lessons:
+        return np.empty(0)
     batches = _Batches.of(lessons)
     units = batches.queries if adapter is None else adapter.apply(batches.queries)
     temperature = (recipe or Recipe()).temperature

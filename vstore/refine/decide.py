@@ -3,7 +3,8 @@
 Without judgements: is there something to learn, from a model that can read the queries? Did the candidate learn what
 it was taught (a teacher whose scores or queries were mixed up teaches nothing that fits)? Does that hold for queries it
 has never seen? Is its step no longer than its evidence (half of it must not be closer to the teacher)? Whatever cannot
-be answered counts as no. With judged queries: do they lose? That is a no. Do enough of them gain beyond chance? That is
+be answered counts as no. Where nothing was learned, there is only one question of these: is this a store in which that
+helps? With judged queries: do they lose? That is a no. Do enough of them gain beyond chance? That is
 a yes, whatever the rest says.
 """
 
@@ -35,7 +36,7 @@ class Evidence:
     from (`taught_...`); for the held-out ones also of what serves now and of the candidate at half its step (None where
     a step cannot be halved). `crossfitted` are those of the queries it learned from, each by a candidate that was
     trained alike without it, at the whole step and at half of it (None where that takes too long). For one that adds
-    judgements to another candidate, all these are the other's.
+    judgements to another candidate, all these are the other's. One that is `untaught` learned from none of the queries.
 
     `gains` are the changes of NDCG@10 of held-out judged queries, `may_not_lose` says whether they must not be below 0
     at all; `changed` counts the held-out queries whose results change, out of those `compared`.
@@ -48,6 +49,7 @@ class Evidence:
     candidate: FloatSeries
     halfway: FloatSeries | None = None
     crossfitted: tuple[FloatSeries, FloatSeries] | None = None
+    untaught: bool = False
     gains: tuple[float, ...] = ()
     may_not_lose: bool = False
     changed: int = 0
@@ -90,7 +92,8 @@ def decide(evidence: Evidence) -> Decision:
             return Decision(True, f"promoted: {check.sentence}", tuple(checks))
         if not check.passed:
             return Decision(False, f"kept what serves: {check.sentence}", tuple(checks))
-    figures = "; ".join(check.sentence for check in checks if check.name in ("generalises", "judged"))
+    telling = ("without a map", "generalises", "judged")
+    figures = "; ".join(check.sentence for check in checks if check.name in telling)
     return Decision(True, f"promoted: {figures}", tuple(checks))
 
 
@@ -100,6 +103,9 @@ def _checks(evidence: Evidence) -> Iterator[Check]:
     yield _differs(evidence)
     if evidence.gains:
         yield _judged(evidence)
+    if evidence.untaught:
+        yield _helped(evidence)
+        return
     yield _teachable(evidence)
     yield _learned(evidence)
     yield _generalises(evidence)
@@ -110,6 +116,10 @@ def _checks(evidence: Evidence) -> Iterator[Check]:
 
 def _enough(evidence: Evidence) -> Check:
     learned, held_out = len(evidence.taught_base), len(evidence.base)
+    if evidence.untaught:
+        found, wanted = learned + held_out, config.GATE_TRAIN + config.GATE_HELD_OUT
+        sentence = f"{found} queries found something; it takes at least {wanted}"
+        return Check("enough", found >= wanted, sentence, {"queries": found})
     sentence = (
         f"{learned} queries to learn from and {held_out} held-out ones found something; it takes at least "
         f"{config.GATE_TRAIN} and {config.GATE_HELD_OUT}"
@@ -132,6 +142,17 @@ def _teachable(evidence: Evidence) -> Check:
     elif distance > far:
         sentence += "; farther it can hardly read these queries, or what they look for"
     return Check("teachable", near <= distance <= far, sentence, {"distance": distance})
+
+
+def _helped(evidence: Evidence) -> Check:
+    """Whether a step that learned nothing helps in a store like this: all that is known of it comes from others."""
+    distance = float(np.append(evidence.base, evidence.taught_base).mean())
+    near, far = config.GATE_NEAR_UNTAUGHT, config.GATE_FAR
+    sentence = (
+        f"the model alone ranks {distance:.2f} nats from the teacher, and from {near:g} to {far:g} it helps to look a "
+        "second time, near what came first; no map was learned"
+    )
+    return Check("without a map", near <= distance <= far, sentence, {"distance": distance})
 
 
 def _learned(evidence: Evidence) -> Check:

@@ -177,7 +177,7 @@ def _night(
 
     train, held_out = distinct(divided.train)[: config.MAX_TAUGHT], distinct(divided.held_out)[: config.MAX_COMPARED]
     report = _begun(divided, notes)
-    if lacking := _lacking(len(train), len(held_out), "searches add to them, unless the log is off"):
+    if lacking := _lacking(asked.trainer, len(train), len(held_out), "searches add to them, unless the log is off"):
         return _Night(Conclusion("kept", lacking, report))
     index = store.index
     index.watch_queries(number, [query.text for query in held_out])
@@ -187,7 +187,7 @@ def _night(
     unseen = taught(index, embedder, held_out, deadline=until(config.UNSEEN_SHARE))
     report |= {"learned_from": len(lessons), "held_out": len(unseen)}
     remedy = "the time was up; give it more" if time.monotonic() >= until(config.TEACHING_SHARE) else "add documents"
-    if lacking := _lacking(len(lessons), len(unseen), remedy):
+    if lacking := _lacking(asked.trainer, len(lessons), len(unseen), remedy):
         return _Night(Conclusion("kept", lacking, report))
     progress(f"training the {asked.trainer} with {len(lessons)} lessons")
     teaching = lessons
@@ -301,6 +301,7 @@ def weigh(
         candidate=measured.divergences(unseen),
         halfway=measured.halfway(unseen) if measured.halfway else None,
         crossfitted=measured.crossfitted(lessons) if measured.crossfitted else None,
+        untaught=candidate.untaught,
         **_of_results(index, candidate, compared),
     )
 
@@ -379,10 +380,12 @@ def _active(index: Index) -> ModelRecord | None:
     return next((model for model in index.models() if model.active), None)
 
 
-def _lacking(train: int, held_out: int, remedy: str) -> str | None:
-    """Why there is too little to learn from or to judge by; None when there is enough."""
+def _lacking(trainer: str, train: int, held_out: int, remedy: str) -> str | None:
+    """Why there is too little to learn from or to judge by; None when there is enough for one candidate at least."""
     if train >= config.GATE_TRAIN and held_out >= config.GATE_HELD_OUT:
         return None
+    if trainer == "adapter" and train and train + held_out >= config.GATE_TRAIN + config.GATE_HELD_OUT:
+        return None  # for the one that learns nothing
     return (
         f"kept what serves: there are {train} queries to learn from and {held_out} to judge by, and it takes "
         f"{config.GATE_TRAIN} and {config.GATE_HELD_OUT}; {remedy}"

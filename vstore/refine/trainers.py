@@ -58,7 +58,8 @@ class Candidate:
     step, None where a step cannot be halved. `crossfitted` are those of the queries it learned from, each by another
     one that was trained alike without it, at the whole step and at half of it; None where training is too long for
     that. `promoted` is what serves if it is promoted; `done` is told whether it was, and clears away what is not needed
-    any more. `foundation` is the candidate that this one adds judgements to, None for one without.
+    any more. `foundation` is the candidate that this one adds judgements to, None for one without. One that is
+    `untaught` learned nothing, so that every query is one that it has never seen.
     """
 
     system: System
@@ -68,6 +69,7 @@ class Candidate:
     halfway: Measure | None = None
     crossfitted: Callable[[Lessons], tuple[NDArray[np.float64], NDArray[np.float64]]] | None = None
     foundation: Candidate | None = None
+    untaught: bool = False
     done: Callable[[bool], None] = field(default=lambda _: None)
 
 
@@ -86,9 +88,23 @@ class Trainer(Protocol):
 def adapter(material: Material) -> Sequence[Candidate]:
     """A query-side map, trained to rank as hybrid search does; see `refine.adapter`.
 
-    Where queries were judged, there is a second one before it, which takes a step of a map trained on judgements as
-    well, the longer the more there are, and the weight of keywords under which judged queries gain.
+    Where queries were judged, there is another one before it, which takes a step of a map trained on judgements as
+    well, the longer the more there are, and the weight of keywords under which judged queries gain. After it, where no
+    adapter serves yet, comes one without a map: the pull alone, for which nothing has to be learned.
     """
+    with material.index.snapshot() as snapshot:
+        last = [pull_alone(material.embedder)] if snapshot.adapter is None else []
+    return [*_maps(material), *last]
+
+
+def pull_alone(embedder: Embedder) -> Candidate:
+    """An adapter that moves no query before it was searched for, and then towards what came first."""
+    nowhere = np.zeros((embedder.dimension, embedder.dimension), dtype=np.float32)
+    made = of_adapter(Adapter(nowhere, 0.0, config.ADAPTER_PULL), {"trainer": "pull"}, embedder)
+    return replace(made, halfway=None, crossfitted=None, untaught=True)
+
+
+def _maps(material: Material) -> Sequence[Candidate]:
     recipe = Recipe()
     lessons = [*material.lessons.values()]
     done = train(lessons, recipe, seed=material.seed, deadline=material.deadline)
