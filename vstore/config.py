@@ -152,9 +152,12 @@ DEFAULT_FUSION: Final = (
 )
 MAX_QUERY_CHARS: Final = 100_000  # characters; the embedder reads about 2,000 of them, keywords come from the rest
 MAX_QUERY_TERMS: Final = 64  # rarest terms kept; 1,000 OR-ed terms take seconds and add nothing the rare ones lack
-KEYWORD_POSTINGS: Final = 10_000  # read of the rarest terms, 0.6 microseconds each; leaves 99.7% of the first ten
+KEYWORD_EXACT: Final = 3_000  # postings of all terms that FTS5 scores one by one, 0.65 microseconds each
+KEYWORD_LISTED: Final = 20_000  # postings of the rarest terms whose chunks are listed, 0.15 microseconds each
+KEYWORD_POSTINGS: Final = 10_000  # of the rarest terms that FTS5 scores where lists do not tell chunks apart
 KEYWORD_SHARE: Final = 0.1  # of the chunks, where that is more: in a large store rare terms have more postings, too
-KEYWORD_CANDIDATES: Final = 400  # chunks, or as many as asked for if more, that are then scored by all terms
+KEYWORD_CANDIDATES: Final = 300  # chunks, or as many as asked for if more, that are then scored by all terms
+KEYWORD_ALIKE: Final = 700  # chunks with the same terms as the last of them that are scored with it, 3 us each
 KEYWORD_SCOPE: Final = (
     3_000  # chunks in scope that are all scored, 3 microseconds each, instead of walking common words
 )

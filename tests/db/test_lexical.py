@@ -240,15 +240,26 @@ def test_a_pair_is_searched_as_a_pair_and_a_lone_character_alone(index: SqliteIn
 # --- common words -----------------------------------------------------------------------------------------------------
 
 
+def read_few(patch: pytest.MonkeyPatch, postings: int) -> None:
+    """Have so many postings read, by whichever way, where all together are more."""
+    for bound in ("KEYWORD_EXACT", "KEYWORD_LISTED", "KEYWORD_POSTINGS"):
+        patch.setattr(config, bound, postings)
+
+
+both_ways = pytest.mark.parametrize("alike", [0, 700], ids=["walked", "listed"])
+
+
+@both_ways
 @pytest.mark.parametrize("narrow", [0, 100])
 def test_in_a_scope_common_words_count_as_without_it(
-    index: SqliteIndex, monkeypatch: pytest.MonkeyPatch, narrow: int
+    index: SqliteIndex, monkeypatch: pytest.MonkeyPatch, narrow: int, alike: int
 ) -> None:
+    monkeypatch.setattr(config, "KEYWORD_ALIKE", alike)
     for number in range(6):
         put(index, str(number), "rare common" if number % 3 == 0 else "common often", "other", metadata={"n": number})
     scope = Scope(where=parse({"n": {"$gte": 1}}))
     whole = search(index, "rare common often", scope)
-    monkeypatch.setattr(config, "KEYWORD_POSTINGS", 1)
+    read_few(monkeypatch, 1)
     monkeypatch.setattr(config, "KEYWORD_SCOPE", narrow)
     ranking = search(index, "rare common often", scope)
     assert ranking.chunk_ids == whole.chunk_ids  # not the chunks with `other` alone
@@ -257,17 +268,23 @@ def test_in_a_scope_common_words_count_as_without_it(
     assert len(search(index, "rare common", Scope(where=parse({"n": 99})))) == 0
 
 
-@given(st.lists(words.map(" ".join), min_size=1, max_size=12), words.map(" ".join), st.integers(1, 12))
+@given(
+    st.lists(words.map(" ".join), min_size=1, max_size=12),
+    words.map(" ".join),
+    st.integers(1, 12),
+    st.sampled_from([0, 1, 700]),
+)
 @settings(max_examples=50, deadline=None)
 def test_reading_few_postings_neither_invents_scores_nor_shortens_a_ranking(
-    bodies: list[str], query: str, limit: int
+    bodies: list[str], query: str, limit: int, alike: int
 ) -> None:
     with tempfile.TemporaryDirectory() as folder, pytest.MonkeyPatch.context() as patched:
         patched.setattr(config, "KEYWORD_CANDIDATES", 1)
         with closing(SqliteIndex(Path(folder, "memory.db"))) as index:
             put(index, "a", *bodies)
             exact = search(index, query, limit=100).by_chunk()
-            patched.setattr(config, "KEYWORD_POSTINGS", 3)
+            patched.setattr(config, "KEYWORD_ALIKE", alike)
+            read_few(patched, 3)
             ranking = search(index, query, limit=limit)
     assert len(ranking) == min(limit, len(exact))
     assert ranking.by_chunk() == pytest.approx({chunk_id: exact[chunk_id] for chunk_id in ranking.chunk_ids}, rel=1e-9)
@@ -275,8 +292,12 @@ def test_reading_few_postings_neither_invents_scores_nor_shortens_a_ranking(
     assert found == sorted(found, key=lambda one: (-one[1], one[0]))
 
 
-def test_common_words_score_what_rare_ones_find(index: SqliteIndex, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(config, "KEYWORD_POSTINGS", 2)
+@both_ways
+def test_common_words_score_what_rare_ones_find(
+    index: SqliteIndex, monkeypatch: pytest.MonkeyPatch, alike: int
+) -> None:
+    monkeypatch.setattr(config, "KEYWORD_ALIKE", alike)
+    read_few(monkeypatch, 2)
     put(index, "a", "rare", "rare common", "common common", "common", "other", "other", "other", "other", "other")
     assert search(index, "rare common", limit=2).chunk_ids == (2, 1)  # the postings of `rare` are 2, of `common` 3
     # Three are asked for, and `rare` has only two: then all postings are read.
@@ -287,21 +308,58 @@ def test_a_rare_word_with_few_chunks_does_not_make_all_common_ones_be_walked(
     index: SqliteIndex, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The word has 1 posting where 2 are asked for; the next one has 3, which will do without the last one's 4."""
-    monkeypatch.setattr(config, "KEYWORD_POSTINGS", 2)
     put(index, "a", "rare", "often", "often", "often always", "always", "always", "always", "never", "never", "never")
     with index.snapshot() as snapshot:
         terms = lexical.searched(snapshot.terms("always often rare"))
         rarest = [
-            [term.text for term in lexical.rarest(snapshot._connection, terms, scope, limit)]
+            [term.text for term in lexical.rarest(snapshot._connection, terms, scope, limit, 2)]
             for scope, limit in ((None, 2), (None, 5), (np.arange(5), 2), (np.arange(3), 2))
         ]
     # Of 10 chunks 5 are in the third scope, so that of 4 postings 2 are to be expected there; of 3 in the last, 1.2.
     assert rarest == [["rare", "often"], ["rare", "often", "always"], ["rare", "often"], ["rare", "often", "always"]]
 
 
+def listed(index: SqliteIndex, query: str, count: int, scope: np.ndarray | None = None) -> tuple[int, ...] | None:
+    with index.snapshot() as snapshot:
+        return lexical.likeliest(snapshot._connection, lexical.searched(snapshot.terms(query)), scope, count)
+
+
+def test_the_likeliest_have_the_rarest_words_and_the_most_of_them(index: SqliteIndex) -> None:
+    """With 16 chunks, `rare` weighs ln(14.5 / 2.5), `some` ln(13.5 / 3.5), `often` ln(12.5 / 4.5): 1.76, 1.35, 1.02."""
+    bodies = ["some often", "rare", "often", "rare often", "some", "some often", "often"]  # 2.37, 1.76, 1.02, 2.78, ...
+    put(index, "a", *bodies, *["other"] * 9)
+    assert listed(index, "often rare some", 1) == (4,)
+    assert listed(index, "often rare some", 2) == listed(index, "often rare some", 3) == (1, 4, 6)  # both with the same
+    assert listed(index, "often rare some", 4) == (1, 2, 4, 6)
+    assert listed(index, "often rare some", 99) == (1, 2, 3, 4, 5, 6, 7)
+    assert listed(index, "often rare some", 2, np.array([2, 3, 5, 9])) == (2, 5)
+    assert listed(index, "rare", 9, np.array([9])) == ()
+
+
+def test_where_too_many_have_the_same_words_lists_do_not_tell(
+    index: SqliteIndex, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(config, "KEYWORD_ALIKE", 2)
+    put(index, "a", "rare", "often", "often", "often", *["other"] * 9)
+    assert listed(index, "rare often", 1) == (1,)
+    assert listed(index, "rare often", 2) is None
+    assert listed(index, "rare often", 4) == (1, 2, 3, 4)
+
+
+def test_a_word_that_is_often_in_a_text_is_told_from_one_that_is_there_once(
+    index: SqliteIndex, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """By lists alone all seven would be the same, and the one that says it three times the last."""
+    read_few(monkeypatch, 3)
+    monkeypatch.setattr(config, "KEYWORD_ALIKE", 2)
+    monkeypatch.setattr(config, "KEYWORD_CANDIDATES", 2)
+    put(index, "a", *["often and so on"] * 6, "often often often on", *["other"] * 9)
+    assert search(index, "often", limit=2).chunk_ids == (7, 1)
+
+
 def test_an_exact_search_reads_all_postings(index: SqliteIndex, monkeypatch: pytest.MonkeyPatch) -> None:
     """Three chunks have `common` alone, too short to be beaten by the long ones that have `rare`."""
-    monkeypatch.setattr(config, "KEYWORD_POSTINGS", 1)
+    read_few(monkeypatch, 1)
     monkeypatch.setattr(config, "KEYWORD_SHARE", 0.0)
     monkeypatch.setattr(config, "KEYWORD_CANDIDATES", 2)
     put(index, "a", "rare", "rare", *["common"] * 3, *["other"] * 9)
@@ -314,13 +372,13 @@ def test_an_exact_search_reads_all_postings(index: SqliteIndex, monkeypatch: pyt
 
 
 def test_the_rarest_term_is_searched_however_common_it_is(index: SqliteIndex, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(config, "KEYWORD_POSTINGS", 1)
+    read_few(monkeypatch, 1)
     put(index, "a", "often", "often always", "always", "always", "never", "never", "never", "never")
     assert search(index, "always often", limit=2).chunk_ids == (2, 1)
 
 
 def test_a_large_store_has_more_postings_to_spare(index: SqliteIndex, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(config, "KEYWORD_POSTINGS", 1)
+    read_few(monkeypatch, 1)
     monkeypatch.setattr(config, "KEYWORD_SHARE", 0.5)
     put(index, "a", "red", "red", "blue", "blue", "grey", "grey", "grey", "grey")
     # Of 8 chunks half are 4 postings, which the two terms have, so that no chunk with either is missed.
