@@ -54,6 +54,7 @@ SMALL = {
     "MAX_JUDGEMENTS": 3,
     "MAX_LOGGED_QUERIES": 2,
     "MODEL_PART_BYTES": 3,
+    "PLACED_AT_ONCE": 3,
     "POOL_DEPTH": 3,
     "READ_AHEAD": 2,
     "SCOPES_BYTES": 16,

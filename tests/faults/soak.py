@@ -44,6 +44,7 @@ from vstore.maintenance import check
 DOCUMENTS = 60
 FORGOTTEN = 40  # of them; the others are always there
 IN_PARTS = 3  # chunks; documents with more, which are half of them, are written in parts
+ANEW = 6  # chunks; a version that moves more takes the place of the old one whole
 WAL_BOUND = 16 * 2**20  # bytes, twice of what starts a checkpoint
 KILL_S = 0.7  # seconds between two kills
 SLOPE_BOUND = 1.0  # MB a minute that a reader may grow, measured over SLOPE_S or more
@@ -160,6 +161,7 @@ def work(role: str, path: Path, notes_in: Path, seed: int, stop: Path) -> None:
     notes, draw = Notes(notes_in, role), random.Random(seed)
     note_locks(notes)
     config.WRITTEN_AT_ONCE = IN_PARTS  # type: ignore[misc]
+    config.PLACED_AT_ONCE = ANEW  # type: ignore[misc]
     try:
         with store(path, log="reader" in role) as opened_store:
             second = 0
