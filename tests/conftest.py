@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pytest
+import surroundings  # noqa: F401  # first: what is imported below reads the environment
 
 from vstore import embed
 from vstore.embed.runtime import OnnxEmbedder
