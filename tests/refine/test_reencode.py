@@ -182,15 +182,20 @@ def test_an_embedder_of_the_callers_own_cannot_be_trained(tmp_path: Path) -> Non
 
 
 # Forks a child for each number of seconds it reads, and kills it after as many (0: never). Says how a night ended and
-# how long it took. Forked, because importing torch takes longer than the night.
+# how long it took. Forked, because importing torch and reading the first network take longer than the night.
 FORKER = """
-import os, signal, sys, time
+import os, signal, sys, tempfile, time
+from pathlib import Path
 import onnxruntime, sentence_transformers
 from vstore import Store, config
+from vstore.embed.folder import open_folder
 from vstore.refine import loop
 from vstore.refine.decide import Decision
+from vstore.refine.encoder import load_network
 config.ENCODER_BATCH, config.ENCODER_LEARNING_RATE, config.ENCODER_CHECKPOINT_STEPS = 8, 3e-3, 2
 loop.decide = lambda evidence: Decision(True, "promoted: for this test")
+with tempfile.TemporaryDirectory() as work:
+    load_network(open_folder(Path(sys.argv[2])), "cpu", Path(work))
 
 def night():
     began = time.monotonic()
