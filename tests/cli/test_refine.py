@@ -13,7 +13,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from click.testing import CliRunner, Result
-from refine.world import COURTESY, fill, questions
+from refine.world import COURTESY, copied, questions
 from toy import ToyEmbedder
 
 from vstore import Store
@@ -67,14 +67,10 @@ def test_rollback_goes_back_until_the_base_model_serves_alone() -> None:
 @pytest.fixture
 def toy_world(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A store in which there is something to learn, and a command line that embeds with its toy model."""
-    path = tmp_path / "world.db"
+    path = copied(tmp_path / "world.db", documents=100)
     monkeypatch.setenv("VSTORE_DB", str(path))
     monkeypatch.setattr("os.nice", lambda _: 0, raising=False)  # the lowest priority would be that of all other tests
     monkeypatch.setattr("vstore.serving.Serving._choose", lambda *_: ToyEmbedder())
-    with Store(path, ToyEmbedder()) as store:
-        fill(store)
-        for question in questions(120):
-            store.search(question)
     return path
 
 
