@@ -1,4 +1,4 @@
-"""Children with torch in them, to be killed: forks of a process that has imported it, which takes longer than most do."""
+"""Children with torch in them, to be killed: forks of a process that has imported it, which takes longer than most."""
 
 from __future__ import annotations
 
