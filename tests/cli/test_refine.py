@@ -132,7 +132,7 @@ def test_the_report_is_one_page_that_loads_nothing_and_shows_the_evidence(toy_wo
     assert "not refined yet" in run("report").stderr
     with Store(toy_world, ToyEmbedder()) as store:
         store.remember("<script>alert(1)</script> " + " ".join(COURTESY), uri="<b>", title="<i>Bad</i>")
-        for question in questions(120):
+        for question in questions(60):
             store.feedback(question, store.search(question, k=2)[1].chunk_id)  # some of these gain and some lose
     run("run")
     assert run("report", "-o", str(tmp_path / "night.html")).exit_code == 0

@@ -264,7 +264,7 @@ def test_ten_ways_to_type_a_question_are_one_piece_of_evidence(tmp_path: Path) -
 def test_without_time_to_search_all_that_are_judged_nothing_is_decided(
     store: Store, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    judge(store, 120)
+    judge(store, 60)
     whole = loop.compare
     monkeypatch.setattr(loop, "compare", lambda *some, deadline: whole(*some, deadline=deadline)[:5])
     record = run(store)
