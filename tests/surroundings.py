@@ -12,7 +12,7 @@ import sys
 from pathlib import Path
 
 MEMORY = Path("/dev/shm")
-ROOM = 4 * 2**30  # bytes, several times what a run has lying about at once
+ROOM = 2**30  # bytes, ten times what a run has lying about at once
 
 
 def is_roomy(folder: Path) -> bool:
