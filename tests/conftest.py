@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
-import pytest
+from collections.abc import Iterator
 
-from vstore import embed
+import pytest
+import surroundings  # noqa: F401  # first: what is imported below reads the environment
+
+from vstore import config, embed
 from vstore.embed.runtime import OnnxEmbedder
 
 
@@ -12,3 +15,11 @@ from vstore.embed.runtime import OnnxEmbedder
 def minilm() -> OnnxEmbedder:
     """The default model, fetched into the user's cache as any user would."""
     return embed.load("all-MiniLM-L6-v2")
+
+
+@pytest.fixture(scope="session", autouse=True)
+def no_pauses() -> Iterator[None]:
+    """Tests write much in a row, and nobody waits for a turn; processes that they start keep their pauses."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(config, "WRITE_PAUSE_S", 0.0)
+        yield

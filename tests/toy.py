@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import hashlib
 import re
 import zlib
@@ -31,7 +32,12 @@ class ToyEmbedder:
         rows = np.zeros((len(texts), self.dimension), dtype=np.float32)
         for row, text in zip(rows, texts, strict=True):
             for word in re.findall(r"\w+", text.lower()) or ["(nothing)"]:
-                seed = zlib.crc32(f"{self._flavour} {word}".encode("utf-8", "replace"))
-                row += np.random.default_rng(seed).normal(size=self.dimension).astype(np.float32)
+                row += _vector(self._flavour, word, self.dimension)
             row /= np.linalg.norm(row)
         return rows
+
+
+@functools.lru_cache(10_000)
+def _vector(flavour: str, word: str, dimension: int) -> np.ndarray:
+    seed = zlib.crc32(f"{flavour} {word}".encode("utf-8", "replace"))
+    return np.random.default_rng(seed).normal(size=dimension).astype(np.float32)

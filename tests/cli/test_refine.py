@@ -13,7 +13,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from click.testing import CliRunner, Result
-from refine.world import COURTESY, fill, questions
+from refine.world import COURTESY, copied, questions
 from toy import ToyEmbedder
 
 from vstore import Store
@@ -67,14 +67,10 @@ def test_rollback_goes_back_until_the_base_model_serves_alone() -> None:
 @pytest.fixture
 def toy_world(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A store in which there is something to learn, and a command line that embeds with its toy model."""
-    path = tmp_path / "world.db"
+    path = copied(tmp_path / "world.db", documents=100)
     monkeypatch.setenv("VSTORE_DB", str(path))
     monkeypatch.setattr("os.nice", lambda _: 0, raising=False)  # the lowest priority would be that of all other tests
     monkeypatch.setattr("vstore.serving.Serving._choose", lambda *_: ToyEmbedder())
-    with Store(path, ToyEmbedder()) as store:
-        fill(store)
-        for question in questions(120):
-            store.search(question)
     return path
 
 
@@ -136,7 +132,7 @@ def test_the_report_is_one_page_that_loads_nothing_and_shows_the_evidence(toy_wo
     assert "not refined yet" in run("report").stderr
     with Store(toy_world, ToyEmbedder()) as store:
         store.remember("<script>alert(1)</script> " + " ".join(COURTESY), uri="<b>", title="<i>Bad</i>")
-        for question in questions(120):
+        for question in questions(60):
             store.feedback(question, store.search(question, k=2)[1].chunk_id)  # some of these gain and some lose
     run("run")
     assert run("report", "-o", str(tmp_path / "night.html")).exit_code == 0

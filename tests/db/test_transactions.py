@@ -9,6 +9,7 @@ import time
 from collections.abc import Iterator
 from contextlib import closing
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import apsw
@@ -18,6 +19,7 @@ from db.processes import python, start
 
 from vstore import config
 from vstore.db import connection as connection_module
+from vstore.db import waiting
 from vstore.db.connection import Database, run
 from vstore.db.migrate import latest
 from vstore.errors import InputError, StoreBusyError, StoreError
@@ -133,6 +135,19 @@ def ctrl_c() -> Iterator[None]:
     usual = signal.signal(signal.SIGINT, signal.default_int_handler)
     yield
     signal.signal(signal.SIGINT, usual)
+
+
+def test_between_two_writes_others_have_time_to_see_that_the_first_is_over(
+    opened: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    paused: list[float] = []
+    monkeypatch.setattr(config, "WRITE_PAUSE_S", 60.0)
+    monkeypatch.setattr(waiting, "time", SimpleNamespace(perf_counter=time.perf_counter, sleep=paused.append))
+    add(opened, "one")
+    paused.clear()
+    add(opened, "another")
+    (pause,) = paused
+    assert 0.0 < pause <= 60.0  # what is left of it since the first one
 
 
 @pytest.mark.usefixtures("ctrl_c")

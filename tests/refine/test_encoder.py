@@ -15,8 +15,8 @@ from typing import Any
 import numpy as np
 import pytest
 from db.material import assert_consistent
-from db.processes import start
 from embed import tiny
+from refine.forking import Forks
 
 from vstore import Store, config, embed
 from vstore.db.index import SqliteIndex
@@ -40,9 +40,13 @@ RECIPE = EncoderRecipe(epochs=8, batch=4, negatives=2, learning_rate=5e-3, soup=
 LEARN = replace(RECIPE, epochs=30, batch=6, learning_rate=0.02)
 
 
+def make_base(folder: Path) -> Path:
+    return tiny.make_folder(folder, prompts={"query": "query : ", "document": ""})
+
+
 @pytest.fixture
 def base(tmp_path: Path) -> Path:
-    return tiny.make_folder(tmp_path / "base", prompts={"query": "query : ", "document": ""})
+    return make_base(tmp_path / "base")
 
 
 @pytest.fixture
@@ -64,6 +68,13 @@ def trained(
     found = train(base, examples, recipe, output=tmp_path / name, checkpoints=tmp_path / f"{name} steps", **more)
     assert found is not None
     return found
+
+
+@pytest.fixture(scope="module")
+def whole(tmp_path_factory: pytest.TempPathFactory) -> TrainedEncoder:
+    """What training the base with nothing else said comes to."""
+    folder = tmp_path_factory.mktemp("whole")
+    return trained(make_base(folder / "base"), folder)
 
 
 def weights(folder: Path) -> dict[str, np.ndarray]:
@@ -140,16 +151,15 @@ def test_it_learns_what_the_examples_say(pupil: Path, tmp_path: Path) -> None:
 
 
 @needs_torch
-def test_the_exported_model_gives_torchs_vectors_and_keeps_what_the_base_had(base: Path, tmp_path: Path) -> None:
+def test_the_exported_model_gives_torchs_vectors_and_keeps_what_the_base_had(base: Path, whole: TrainedEncoder) -> None:
     from sentence_transformers import SentenceTransformer
 
-    found = trained(base, tmp_path)
-    model, before = open_folder(found.folder), open_folder(base)
+    model, before = open_folder(whole.folder), open_folder(base)
     assert model.fingerprint != before.fingerprint
     assert (model.recipe, model.architecture, model.tokenizer_sha256) == (
         before.recipe, before.architecture, before.tokenizer_sha256,
     )  # fmt: skip
-    theirs = SentenceTransformer(str(found.folder), device="cpu", local_files_only=True)
+    theirs = SentenceTransformer(str(whole.folder), device="cpu", local_files_only=True)
     texts = ["the cat sat on the mat a dog a dog sat on the mat", "dog", "", "unknown words"]
     mine = OnnxEmbedder(model)
     for ours, other in (
@@ -179,9 +189,11 @@ def test_cls_pooling_is_kept(tmp_path: Path) -> None:
 
 
 @needs_torch
-def test_the_result_is_the_mean_of_the_weights_before_and_after(base: Path, tmp_path: Path) -> None:
+def test_the_result_is_the_mean_of_the_weights_before_and_after(
+    base: Path, tmp_path: Path, whole: TrainedEncoder
+) -> None:
     before = tiny.weights()
-    after = weights(trained(base, tmp_path).folder)
+    after = weights(whole.folder)
     half = weights(trained(base, tmp_path, "half", replace(RECIPE, soup=0.5)).folder)
     for name, tensor in half.items():
         assert np.abs(tensor - (before[name] + after[name]) / 2).max() < 1e-6
@@ -205,16 +217,17 @@ def test_nothing_leaves_the_machine_and_nothing_is_printed(
 
 
 @needs_torch
-def test_equal_arguments_give_equal_weights_and_another_seed_others(base: Path, tmp_path: Path) -> None:
+def test_equal_arguments_give_equal_weights_and_another_seed_others(
+    base: Path, tmp_path: Path, whole: TrainedEncoder
+) -> None:
     import torch
 
-    one = trained(base, tmp_path, "one")
     state = torch.get_rng_state()
-    two = trained(base, tmp_path, "two")
+    again = trained(base, tmp_path, "again")
     assert torch.equal(torch.get_rng_state(), state), "the caller's random numbers are not touched"
-    assert same(one.folder, two.folder)
-    assert one.losses == two.losses
-    assert not same(one.folder, trained(base, tmp_path, "three", seed=1).folder)
+    assert same(whole.folder, again.folder)
+    assert whole.losses == again.losses
+    assert not same(whole.folder, trained(base, tmp_path, "other", seed=1).folder)
 
 
 class Interrupted(Exception):
@@ -233,10 +246,9 @@ def interrupt(at: int) -> Any:
 @needs_torch
 @pytest.mark.parametrize("at", [1, 7, 26])
 def test_an_interrupted_training_goes_on_from_its_checkpoint_to_the_same_end(
-    base: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, at: int
+    base: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, whole: TrainedEncoder, at: int
 ) -> None:
     monkeypatch.setattr(config, "ENCODER_CHECKPOINT_STEPS", 3)
-    whole = trained(base, tmp_path, "whole")
     with pytest.raises(Interrupted):
         trained(base, tmp_path, "cut", progress=interrupt(at))
     steps: list[int] = []
@@ -248,7 +260,7 @@ def test_an_interrupted_training_goes_on_from_its_checkpoint_to_the_same_end(
 
 
 @needs_torch
-def test_the_deadline_leaves_a_checkpoint(base: Path, tmp_path: Path) -> None:
+def test_the_deadline_leaves_a_checkpoint(base: Path, tmp_path: Path, whole: TrainedEncoder) -> None:
     done: list[int] = []
     places: dict[str, Any] = {"output": tmp_path / "x", "checkpoints": tmp_path / "c", "threads": 1}
     progress = lambda step, _: done.append(step)  # noqa: E731
@@ -256,11 +268,13 @@ def test_the_deadline_leaves_a_checkpoint(base: Path, tmp_path: Path) -> None:
     assert done == [] and not (tmp_path / "x").exists()
     assert (tmp_path / "c" / "checkpoint.pt").is_file()
     found = train(base, EXAMPLES, RECIPE, deadline=time.monotonic() + 3600, **places)
-    assert found is not None and same(found.folder, trained(base, tmp_path).folder)
+    assert found is not None and same(found.folder, whole.folder)
 
 
 @needs_torch
-def test_what_is_finished_is_not_trained_again_unless_something_differs(base: Path, tmp_path: Path) -> None:
+def test_what_is_finished_is_not_trained_again_unless_something_differs(
+    base: Path, tmp_path: Path, whole: TrainedEncoder
+) -> None:
     first = trained(base, tmp_path)
     steps: list[int] = []
     assert trained(base, tmp_path, progress=lambda done, _: steps.append(done)) == first
@@ -269,41 +283,44 @@ def test_what_is_finished_is_not_trained_again_unless_something_differs(base: Pa
     assert steps
     (tmp_path / "one" / "model.safetensors").write_bytes(b"damaged")
     again = trained(base, tmp_path)
-    assert again == first and same(again.folder, trained(base, tmp_path, "two").folder)
+    assert again == first and same(again.folder, whole.folder)
 
 
 @needs_torch
-def test_a_damaged_checkpoint_is_none(base: Path, tmp_path: Path) -> None:
+def test_a_damaged_checkpoint_is_none(base: Path, tmp_path: Path, whole: TrainedEncoder) -> None:
     (tmp_path / "one steps").mkdir()
     (tmp_path / "one steps" / "checkpoint.pt").write_bytes(b"half a check")
-    assert same(trained(base, tmp_path).folder, trained(base, tmp_path, "two").folder)
+    assert same(trained(base, tmp_path).folder, whole.folder)
 
 
+# Kills itself after the ninth step.
 TRAINER = """
-import sys
+import os, signal, sys
 from pathlib import Path
 from refine.test_encoder import EXAMPLES, RECIPE
 from vstore import config
 from vstore.refine.encoder import train
 config.ENCODER_CHECKPOINT_STEPS = 2
+def progress(done, total):
+    print(done, flush=True)
+    if done == 9:
+        os.kill(os.getpid(), signal.SIGKILL)
 base, output, checkpoints = map(Path, sys.argv[1:])
-more = {"threads": 1, "progress": lambda done, _: print(done, flush=True)}
-train(base, EXAMPLES, RECIPE, output=output, checkpoints=checkpoints, **more)
+train(base, EXAMPLES, RECIPE, output=output, checkpoints=checkpoints, threads=1, progress=progress)
 """
 
 
 @needs_torch
-def test_after_kill_9_a_training_goes_on_to_the_same_end(base: Path, tmp_path: Path) -> None:
-    with start(TRAINER, base, tmp_path / "cut", tmp_path / "cut steps") as process:
-        assert process.stdout is not None
-        while process.stdout.readline().strip() not in ("9", ""):
-            pass
-        process.kill()
-    assert process.returncode == -9, process.stderr.read() if process.stderr else ""
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="forks a process that has torch loaded")
+def test_after_kill_9_a_training_goes_on_to_the_same_end(
+    base: Path, tmp_path: Path, forks: Forks, whole: TrainedEncoder
+) -> None:
+    said, code = forks.run(TRAINER, base, tmp_path / "cut", tmp_path / "cut steps")
+    assert (said, code) == ([str(step) for step in range(1, 10)], -9)
     steps: list[int] = []
     found = trained(base, tmp_path, "cut", progress=lambda done, _: steps.append(done))
     assert steps[0] > 8
-    assert same(found.folder, trained(base, tmp_path, "whole").folder)
+    assert same(found.folder, whole.folder)
 
 
 # --- what goes wrong --------------------------------------------------------------------------------------------------

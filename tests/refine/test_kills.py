@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 from db.material import assert_consistent
 from db.processes import start
-from refine.world import TOY, made, questions
+from refine.world import TOY, copied, questions
 
 from vstore import Store
 from vstore.db.index import SqliteIndex
@@ -55,9 +55,7 @@ for line in sys.stdin:
 
 @pytest.fixture
 def path(tmp_path: Path) -> Path:
-    for _ in made(tmp_path / "memory.db", asked=60):
-        pass
-    return tmp_path / "memory.db"
+    return copied(tmp_path / "memory.db", asked=60, documents=100)
 
 
 @pytest.fixture

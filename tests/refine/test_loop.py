@@ -20,10 +20,18 @@ from vstore.refine.loop import gathered, mined, run, status
 from vstore.refine.trainers import Candidate, Material, of_adapter
 from vstore.runs import Learned
 
+DOCUMENTS = 100
+
 
 @pytest.fixture
 def store(tmp_path: Path) -> Iterator[Store]:
-    yield from made(tmp_path / "memory.db")
+    yield from made(tmp_path / "memory.db", documents=DOCUMENTS)
+
+
+@pytest.fixture
+def wide(tmp_path: Path) -> Iterator[Store]:
+    """With twice as many documents, so that judgements say more than a search finds anyway."""
+    yield from made(tmp_path / "memory.db", documents=2 * DOCUMENTS)
 
 
 def serving(store: Store) -> int:
@@ -67,7 +75,7 @@ def test_a_long_lived_process_serves_the_switch_at_its_next_search(store: Store,
 
 @pytest.mark.parametrize("asked", [0, 3])
 def test_a_store_with_hardly_a_query_keeps_what_it_has(tmp_path: Path, asked: int) -> None:
-    for store in made(tmp_path / "memory.db", asked=asked):
+    for store in made(tmp_path / "memory.db", documents=DOCUMENTS, asked=asked):
         record = run(store)
         assert record.status == "kept"
         assert record.decision is not None and "searches add to them" in record.decision
@@ -122,7 +130,7 @@ def test_an_encoder_is_not_trained_where_nothing_could_judge_it(
 
 def test_queries_from_a_file_count_as_well(tmp_path: Path) -> None:
     (tmp_path / "asked.txt").write_text("\n".join(questions(120)), encoding="utf-8")
-    for store in made(tmp_path / "memory.db", asked=0):
+    for store in made(tmp_path / "memory.db", documents=DOCUMENTS, asked=0):
         record = run(store, queries=tmp_path / "asked.txt")
         assert record.status == "promoted"
         assert record.configuration["queries"] == str(tmp_path / "asked.txt")
@@ -130,7 +138,7 @@ def test_queries_from_a_file_count_as_well(tmp_path: Path) -> None:
 
 def test_a_query_asked_ten_thousand_times_is_one_query(tmp_path: Path) -> None:
     (tmp_path / "asked.txt").write_text("amberstone birchmill\n" * 10_000, encoding="utf-8")
-    for store in made(tmp_path / "memory.db", asked=0):
+    for store in made(tmp_path / "memory.db", documents=DOCUMENTS, asked=0):
         assert run(store, queries=tmp_path / "asked.txt").report["queries"] == 1
 
 
@@ -289,7 +297,7 @@ def test_what_was_rolled_back_is_not_promoted_again_for_nothing(store: Store) ->
 
 
 def test_ten_ways_to_type_a_question_are_one_piece_of_evidence(tmp_path: Path) -> None:
-    for store in made(tmp_path / "memory.db", asked=0):
+    for store in made(tmp_path / "memory.db", documents=DOCUMENTS, asked=0):
         for question in questions(12):
             words = question.split()
             for place in range(5):
@@ -302,7 +310,7 @@ def test_ten_ways_to_type_a_question_are_one_piece_of_evidence(tmp_path: Path) -
 def test_without_time_to_search_all_that_are_judged_nothing_is_decided(
     store: Store, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    judge(store, 120)
+    judge(store, 60)
     whole = loop.compare
     monkeypatch.setattr(loop, "compare", lambda *some, deadline: whole(*some, deadline=deadline)[:5])
     record = run(store)
@@ -322,7 +330,7 @@ def test_an_error_that_is_a_bug_ends_the_lease_too(store: Store, monkeypatch: py
 
 def judge(store: Store, count: int, seed: int = 2) -> None:
     """Say of the first questions which documents have both of their topics; there are such for few."""
-    documents = {str(number): set(store.get(str(number)).text.split()) for number in range(200)}
+    documents = {one.uri: set(store.get(one.uri).text.split()) for one in store.documents()}
     with store.index.bulk():
         for question in questions(count, seed):
             topics = question.split()[3:]
@@ -330,9 +338,9 @@ def judge(store: Store, count: int, seed: int = 2) -> None:
             store.feedback(question, best)
 
 
-def test_judgements_make_a_candidate_of_their_own_that_goes_first(store: Store) -> None:
-    judge(store, 120)
-    record = run(store)
+def test_judgements_make_a_candidate_of_their_own_that_goes_first(wide: Store) -> None:
+    judge(wide, 120)
+    record = run(wide)
     assert record.status == "promoted"
     (tried,) = record.report["candidates"]
     assert tried["recipe"]["judged_lessons"] == record.report["learned_from"]
@@ -342,20 +350,20 @@ def test_judgements_make_a_candidate_of_their_own_that_goes_first(store: Store) 
     assert record.decision is not None and "44 held-out judged queries change by +0." in record.decision
 
 
-def test_a_balance_learned_from_judgements_is_switched_and_undone_with_its_model(store: Store) -> None:
-    judge(store, 120)
-    run(store)
+def test_a_balance_learned_from_judgements_is_switched_and_undone_with_its_model(wide: Store) -> None:
+    judge(wide, 120)
+    run(wide)
 
     def keywords() -> float | None:
-        with store.index.snapshot() as snapshot:
+        with wide.index.snapshot() as snapshot:
             assert snapshot.space is not None
             return snapshot.space.calibration.keywords if snapshot.space.calibration else None
 
     assert keywords() == pytest.approx(2.0 * config.CALIBRATED_LEXICAL)
-    run(store)  # a second night starts from the store's own balance again, not from this one
+    run(wide)  # a second night starts from the store's own balance again, not from this one
     assert keywords() == pytest.approx(2.0 * config.CALIBRATED_LEXICAL)
-    store.remember("put in while it is in force")
-    store.roll_back()
+    wide.remember("put in while it is in force")
+    wide.roll_back()
     assert keywords() is None
 
 
@@ -366,7 +374,9 @@ def test_poisoned_judgements_are_set_aside_and_named(store: Store) -> None:
             store.feedback(question, "spam", grade=3)
     record = run(store)
     (note,) = record.report["notes"]
-    assert note.startswith("document 201 is called relevant for 120 of 120 judged queries, which is not plausible")
+    assert note.startswith(
+        f"document {DOCUMENTS + 1} is called relevant for 120 of 120 judged queries, which is not plausible"
+    )
     assert record.report["comparison"]["judged"] == 0
     assert store.search(questions(1, seed=9)[0], k=1)[0].document.uri != "spam"
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import os
-import subprocess
+import signal
 import time
 from collections.abc import Iterator
 from dataclasses import replace
@@ -15,8 +15,8 @@ from typing import Any
 
 import pytest
 from db.material import assert_consistent
-from db.processes import start
 from embed import tiny
+from refine.forking import Forks
 from refine.test_encoder import needs_torch
 from refine.world import COURTESY, TOPICS, TOY, fill, questions
 
@@ -181,68 +181,53 @@ def test_an_embedder_of_the_callers_own_cannot_be_trained(tmp_path: Path) -> Non
         assert store.index.runs()[0].status == "failed"
 
 
-# Forks a child for each number of seconds it reads, and kills it after as many (0: never). Says how a night ended and
-# how long it took. Forked, because importing torch takes longer than the night.
-FORKER = """
-import os, signal, sys, time
-import onnxruntime, sentence_transformers
+# Says how a night ended and how long it took.
+NIGHT = """
+import os, sys, time
+os.environ["VSTORE_MODELS"], os.environ["VSTORE_CONFIG"] = sys.argv[3:]
 from vstore import Store, config
 from vstore.refine import loop
 from vstore.refine.decide import Decision
 config.ENCODER_BATCH, config.ENCODER_LEARNING_RATE, config.ENCODER_CHECKPOINT_STEPS = 8, 3e-3, 2
 loop.decide = lambda evidence: Decision(True, "promoted: for this test")
-
-def night():
-    began = time.monotonic()
-    with Store(sys.argv[1], sys.argv[2], metrics=False) as store:
-        status = loop.run(store, trainer="encoder").status
-    print(status, time.monotonic() - began, flush=True)
-
-for line in sys.stdin:
-    process = os.fork()
-    if not process:
-        night()
-        os._exit(0)
-    if float(line):
-        time.sleep(float(line))
-        os.kill(process, signal.SIGKILL)
-    _, status = os.waitpid(process, 0)
-    if os.WIFSIGNALED(status):
-        print("killed 0", flush=True)
+began = time.monotonic()
+with Store(sys.argv[1], sys.argv[2], metrics=False) as store:
+    status = loop.run(store, trainer="encoder").status
+print(status, time.monotonic() - began, flush=True)
 """
 MOMENTS = 30
 
 
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="forks a process that has torch loaded")
-def test_after_kill_9_at_any_moment_a_whole_model_serves_and_a_later_night_ends(path: Path, tmp_path: Path) -> None:
+def test_after_kill_9_at_any_moment_a_whole_model_serves_and_a_later_night_ends(
+    path: Path, tmp_path: Path, forks: Forks
+) -> None:
     """The moments spread over a night of some seconds: lessons, mining, training, vectors, comparison."""
     base, killed = str(tmp_path / "base"), 0
-    with start(FORKER, path, base) as forker:
-        status, seconds = night(forker, 0.0)
-        assert status == "promoted"
+
+    def night(kill_after: float = 0.0) -> tuple[str, float]:
+        """How a night ended, and the seconds it took."""
+        variables = (os.environ["VSTORE_MODELS"], os.environ["VSTORE_CONFIG"])
+        said, code = forks.run(NIGHT, path, base, *variables, kill_after=kill_after)
+        if code == -signal.SIGKILL and not said:
+            return "killed", 0.0
+        status, seconds = said[0].split()
+        return status, float(seconds)
+
+    status, seconds = night()
+    assert status == "promoted"
+    with Store(path, base, metrics=False) as store:
+        store.index.activate(BASE)  # not rolled back, after which no night promotes the same again
+    for moment in range(MOMENTS):
+        status, took = night(seconds * (moment + 0.5) / MOMENTS)
+        killed += status == "killed"
+        if status != "killed":  # what else the machine does has changed since a night was timed
+            seconds = min(seconds, took)
+        assert_consistent(path)
         with Store(path, base, metrics=False) as store:
-            store.index.activate(BASE)  # not rolled back, after which no night promotes the same again
-        for moment in range(MOMENTS):
-            status, took = night(forker, seconds * (moment + 0.5) / MOMENTS)
-            killed += status == "killed"
-            if status != "killed":  # what else the machine does has changed since a night was timed
-                seconds = min(seconds, took)
-            assert_consistent(path)
-            with Store(path, base, metrics=False) as store:
-                assert len(store.search(questions(1)[0], k=5)) == 5
-                assert store.stats().chunks_without_vector == 0
-                store.index.activate(BASE)
-        assert killed >= MOMENTS // 3  # what a killed night had done the next one need not do again, and ends earlier
-        assert night(forker, 0.0)[0] == "promoted"
-        assert forker.stdin is not None
-        forker.stdin.close()
+            assert len(store.search(questions(1)[0], k=5)) == 5
+            assert store.stats().chunks_without_vector == 0
+            store.index.activate(BASE)
+    assert killed >= MOMENTS // 3  # what a killed night had done the next one need not do again, and ends earlier
+    assert night()[0] == "promoted"
     assert_consistent(path)
-
-
-def night(forker: subprocess.Popen[str], kill_after: float) -> tuple[str, float]:
-    """How a night ended, and the seconds it took."""
-    assert forker.stdin is not None and forker.stdout is not None
-    forker.stdin.write(f"{kill_after}\n")
-    forker.stdin.flush()
-    status, seconds = forker.stdout.readline().split()
-    return status, float(seconds)

@@ -23,7 +23,7 @@ UNTRAINED = Adapter(np.zeros((64, 64), dtype=np.float32), config.ADAPTER_ALPHA, 
 @pytest.fixture(scope="module")
 def store(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Store]:
     with Store(tmp_path_factory.mktemp("told") / "memory.db", TOY, log=False, metrics=False) as store:
-        fill(store)
+        fill(store, 100)
         yield store
 
 
@@ -33,7 +33,7 @@ def answered(text: str, document: int) -> AskedQuery:
 
 def genuine(store: Store, texts: Sequence[str]) -> list[AskedQuery]:
     """Each question is answered by the document that has most of its topics."""
-    words = {number + 1: set(store.get(str(number)).text.split()) for number in range(200)}
+    words = {one.id: set(store.get(one.uri).text.split()) for one in store.documents()}
     return [answered(text, max(words, key=lambda number: len(words[number] & set(text.split()[3:])))) for text in texts]
 
 

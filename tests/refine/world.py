@@ -44,20 +44,25 @@ def questions(count: int, seed: int = 2) -> list[str]:
     return [" ".join([*draw.sample(COURTESY, 3), *pair]) for pair in draw.sample(pairs, count)]
 
 
-def made(path: Path, asked: int = 120) -> Iterator[Store]:
-    """A store of that world with questions in its log: a copy of one that is made once for all tests."""
-    shutil.copy(_original(asked), path)
-    with Store(path, TOY, metrics=False) as store:
+def made(path: Path, asked: int = 120, documents: int = 200) -> Iterator[Store]:
+    """A store of that world with questions in its log."""
+    with Store(copied(path, asked, documents), TOY, metrics=False) as store:
         yield store
 
 
+def copied(path: Path, asked: int = 120, documents: int = 200) -> Path:
+    """Its closed file: a copy of one that is made once for all tests."""
+    shutil.copy(_original(asked, documents), path)
+    return path
+
+
 @functools.cache
-def _original(asked: int) -> Path:
+def _original(asked: int, documents: int) -> Path:
     """A closed store, so that its file is all there is of it and may be copied."""
     folder = Path(tempfile.mkdtemp(prefix="vstore-world-"))
     atexit.register(shutil.rmtree, folder, ignore_errors=True)
     with Store(folder / "memory.db", TOY, metrics=False) as store:
-        fill(store)
+        fill(store, documents)
         for question in questions(asked):
             store.search(question)
     return folder / "memory.db"

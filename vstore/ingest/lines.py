@@ -22,6 +22,7 @@ from vstore.errors import InputError
 from vstore.ingest.parsed import Unreadable, check_length
 from vstore.ingest.text import clean
 from vstore.judgements import Judgement, Verdict
+from vstore.paths import is_unicode
 from vstore.types import Document, Section, StoredChunk, WholeDocument
 
 if TYPE_CHECKING:
@@ -184,18 +185,9 @@ def _text(record: Mapping[str, Any], name: str) -> str:
 
 
 def _storable(value: str, name: str) -> str:
-    if not _is_storable(value):
+    if not is_unicode(value):
         raise Unreadable(f"its {name} has a lone surrogate")
     return value
-
-
-def _is_storable(value: str) -> bool:
-    """`paths.is_unicode`, for texts that may have millions of characters."""
-    try:
-        value.encode()
-    except UnicodeEncodeError:
-        return False
-    return True
 
 
 def _name(record: Mapping[str, Any], name: str) -> str:
@@ -253,7 +245,7 @@ def _place(chunk: Any, text: str, after: int) -> Section | None:
     if not isinstance(chunk, dict):
         return None
     start, end, heading = chunk.get("start"), chunk.get("end"), chunk.get("heading")
-    if not (_is_whole(start) and _is_whole(end) and isinstance(heading, str) and _is_storable(heading)):
+    if not (_is_whole(start) and _is_whole(end) and isinstance(heading, str) and is_unicode(heading)):
         return None
     is_piece = after <= start < end <= len(text) and bool(text[start:end].strip())
     return Section(start, end, heading) if is_piece else None
