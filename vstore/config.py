@@ -156,8 +156,10 @@ KEYWORD_EXACT: Final = 3_000  # postings of all terms that FTS5 scores one by on
 KEYWORD_LISTED: Final = 20_000  # postings of the rarest terms whose chunks are listed, 0.15 microseconds each
 KEYWORD_POSTINGS: Final = 10_000  # of the rarest terms that FTS5 scores where lists do not tell chunks apart
 KEYWORD_SHARE: Final = 0.1  # of the chunks, where that is more: in a large store rare terms have more postings, too
-KEYWORD_CANDIDATES: Final = 300  # chunks, or as many as asked for if more, that are then scored by all terms
-KEYWORD_ALIKE: Final = 700  # chunks with the same terms as the last of them that are scored with it, 3 us each
+KEYWORD_CANDIDATES: Final = (
+    600  # chunks, or as many as asked for if more, that are then scored by all terms; 300 lost .007 once
+)
+KEYWORD_ALIKE: Final = 1_400  # chunks with the same terms as the last of them that are scored with it, 3 us each
 KEYWORD_SCOPE: Final = (
     3_000  # chunks in scope that are all scored, 3 microseconds each, instead of walking common words
 )

@@ -246,7 +246,7 @@ def read_few(patch: pytest.MonkeyPatch, postings: int) -> None:
         patch.setattr(config, bound, postings)
 
 
-both_ways = pytest.mark.parametrize("alike", [0, 700], ids=["walked", "listed"])
+both_ways = pytest.mark.parametrize("alike", [0, 1_400], ids=["walked", "listed"])
 
 
 @both_ways
@@ -272,7 +272,7 @@ def test_in_a_scope_common_words_count_as_without_it(
     st.lists(words.map(" ".join), min_size=1, max_size=12),
     words.map(" ".join),
     st.integers(1, 12),
-    st.sampled_from([0, 1, 700]),
+    st.sampled_from([0, 1, 1_400]),
 )
 @settings(max_examples=50, deadline=None)
 def test_reading_few_postings_neither_invents_scores_nor_shortens_a_ranking(
