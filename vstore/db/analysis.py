@@ -52,10 +52,15 @@ def exact_tokenizer(connection: apsw.Connection) -> apsw.FTS5Tokenizer:
 
 def tokens(tokenize: apsw.FTS5Tokenizer, text: str) -> list[Token]:
     """Every token of a text, in order, repeated ones repeated."""
+    return [Token(word, stem) for word, stem in _words(tokenize, text)]
+
+
+def _words(tokenize: apsw.FTS5Tokenizer, text: str) -> list[tuple[str, str]]:
+    """`tokens` as plain pairs."""
     encoded = text.encode("utf-8", "replace")
     found = tokenize(encoded, apsw.FTS5_TOKENIZE_DOCUMENT, None, include_colocated=False)
     offsets = cast("list[tuple[int, int, str]]", found)
-    return [Token(encoded[start:end].decode("utf-8", "replace"), stem) for start, end, stem in offsets]
+    return [(encoded[start:end].decode("utf-8", "replace"), stem) for start, end, stem in offsets]
 
 
 def stems(tokenize: apsw.FTS5Tokenizer, text: str) -> list[str]:
@@ -67,7 +72,7 @@ def stems(tokenize: apsw.FTS5Tokenizer, text: str) -> list[str]:
 
 def extra_text(tokenize: apsw.FTS5Tokenizer, text: str) -> str:
     """Further words under which a text shall be found, joined by blanks; mostly empty."""
-    words = [part for word in _CAMEL_WORD.findall(text) for part in _parts(word)] if _CAMEL.search(text) else []
+    words = [part for word in _identifiers(text) for part in _parts(word)]
     if text.isascii():
         return " ".join(words)
     folded = fold(text)
@@ -75,8 +80,8 @@ def extra_text(tokenize: apsw.FTS5Tokenizer, text: str) -> str:
     if runs or folded != text:
         words += [piece for run in runs for piece in (*_pairs(run), *run)]
         # Words that folding changed, and Latin words that stood glued to Chinese ones.
-        written = {token.text for token in tokens(tokenize, text)}
-        words += [one.text for one in tokens(tokenize, _CJK_RUN.sub(" ", folded)) if one.text not in written]
+        written = {word for word, _ in _words(tokenize, text)}
+        words += [word for word, _ in _words(tokenize, _CJK_RUN.sub(" ", folded)) if word not in written]
     return " ".join(words)
 
 
@@ -112,6 +117,12 @@ def fold(text: str) -> str:
         if unicodedata.category(character) == "Cf":
             normal = normal.replace(character, "")
     return normal
+
+
+def _identifiers(text: str) -> list[str]:
+    """The words in mixed case, looked for among those alone that have more than a first capital: few do."""
+    few = " ".join([word for word in text.split() if not word[1:].islower()])
+    return _CAMEL_WORD.findall(few) if _CAMEL.search(few) else []
 
 
 def _parts(identifier: str) -> list[str]:
