@@ -383,6 +383,8 @@ def remove_chunks(connection: apsw.Connection, chunk_ids: Sequence[int]) -> None
 
 def place_chunks(connection: apsw.Connection, moved: Sequence[tuple[int, Chunk]]) -> None:
     """Give chunks, by their ids, new places in their document. Negative ordinals first: no two share one on the way."""
+    if not moved:
+        return
     negative = "UPDATE chunks SET ordinal = -1 - ordinal WHERE id IN (SELECT value FROM json_each(?))"
     run(connection, negative, (json.dumps([chunk_id for chunk_id, _ in moved]),))
     for chunk_id, chunk in moved:
