@@ -257,6 +257,33 @@ def test_one_that_cannot_be_stored_is_named_and_those_before_it_are_written(inde
     assert_consistent(path)
 
 
+@pytest.mark.parametrize("at_once", [1, 2, 32])
+def test_of_a_vector_that_cannot_be_stored_its_document_is_told(
+    index: SqliteIndex, path: Path, monkeypatch: pytest.MonkeyPatch, at_once: int
+) -> None:
+    monkeypatch.setattr(config, "ADDED_AT_ONCE", at_once)
+    some, vectors = cuts("a", "b", "c", "d")
+    vectors[some[1][1][0].content_hash] = np.zeros(16, dtype=np.float32)
+    first, second = index.write(some, vectors, open_space(index))
+    assert first == "added"
+    assert isinstance(second, InputError)
+    assert [found.uri for found in stored(index)] == ["a"]
+    assert index.write(some[2:], vectors, open_space(index)) == ["added"] * 2
+    assert_consistent(path)
+
+
+def test_a_document_that_comes_twice_is_written_twice(index: SqliteIndex, path: Path) -> None:
+    some, vectors = cuts("a", "b")
+    again = replace(some[0][0], uri="b", content_hash="another"), some[0][1]
+    left, outcomes = [*some, again], []
+    while left:
+        written = index.write(left, vectors, open_space(index))
+        del left[: len(written)]
+        outcomes += written
+    assert outcomes == ["added", "added", "updated"]
+    assert_consistent(path)
+
+
 # --- what is refused --------------------------------------------------------------------------------------------------
 
 

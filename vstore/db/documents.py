@@ -6,7 +6,7 @@ import json
 import zlib
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import apsw
 
@@ -14,7 +14,7 @@ from vstore import arguments
 from vstore.db import feedback, terms, vectors
 from vstore.db.analysis import extra_text
 from vstore.db.clock import from_datetime, now, to_datetime
-from vstore.db.connection import run
+from vstore.db.connection import run, run_many
 from vstore.db.expiry import LIVE, NO_DRAFT
 from vstore.db.failures import decoding
 from vstore.db.scope import compile_scope
@@ -208,17 +208,24 @@ class Change:
         return vector
 
 
-def write(
-    connection: apsw.Connection,
-    tokenize: apsw.FTS5Tokenizer,
-    change: Change,
-    new_vectors: Mapping[str, FloatArray],
-    space: Space,
-    packed: bytes,
-) -> WriteOutcome:
-    """Make a change whose document's text is `packed`; the caller holds the write transaction in which it was found."""
+class NewChunk(NamedTuple):
+    """A chunk to be written, for a document that has this title."""
+
+    document_id: int
+    title: str
+    chunk: Chunk
+    vector: FloatArray
+
+
+def replace(
+    connection: apsw.Connection, change: Change, new_vectors: Mapping[str, FloatArray], space: Space, packed: bytes
+) -> list[NewChunk]:
+    """Make a change whose document's text is `packed`, but for what it adds, which is left to `add_chunks`.
+
+    The caller holds the write transaction in which the change was found.
+    """
     if change.outcome == "unchanged":
-        return "unchanged"
+        return []
     document = change.document
     found = [change.vector(connection, space, chunk, new_vectors) for chunk in change.added]
     # The keyword index must be told the old words, title included, so chunks go before the document changes.
@@ -226,9 +233,9 @@ def write(
     remove_chunks(connection, change.removed)
     document_id = put_document(connection, document, packed)
     place_chunks(connection, change.moved)
-    for chunk, vector in zip(change.added, found, strict=True):
-        add_chunk(connection, tokenize, document_id, document.title, chunk, space, vector)
-    return change.outcome
+    return [
+        NewChunk(document_id, document.title, chunk, vector) for chunk, vector in zip(change.added, found, strict=True)
+    ]
 
 
 def forget(connection: apsw.Connection, collection: str, uri: str) -> int:
@@ -342,31 +349,32 @@ def _json(document: Document, part: str, value: object) -> str:
         raise InputError(f"the {part} of {document.uri} cannot be stored as JSON ({error})") from error
 
 
-def add_chunk(
-    connection: apsw.Connection,
-    tokenize: apsw.FTS5Tokenizer,
-    document_id: int,
-    title: str,
-    chunk: Chunk,
-    space: Space,
-    vector: FloatArray,
+def add_chunks(
+    connection: apsw.Connection, tokenize: apsw.FTS5Tokenizer, space: Space, new: Sequence[NewChunk]
 ) -> None:
-    """Write a chunk of a document that has this title, with all that is derived from it."""
-    extra = extra_text(tokenize, "\n".join((title, chunk.heading, chunk.text)))
-    rows = run(
+    """Write chunks with all that is derived from them: a few statements, whose number does not grow with theirs."""
+    if not new:
+        return
+    words = [(one.title, one.chunk.heading, one.chunk.text) for one in new]
+    words_and_extra = [(*texts, extra_text(tokenize, "\n".join(texts))) for texts in words]
+    run_many(
         connection,
         'INSERT INTO chunks (document_id, ordinal, start, "end", heading, text, extra, content_hash)'
-        " VALUES (?, ?, ?, ?, ?, ?, ?, ?) RETURNING id",
-        (document_id, chunk.ordinal, chunk.start, chunk.end, chunk.heading, chunk.text, extra, chunk.content_hash),
+        " VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
+        [
+            (document_id, chunk.ordinal, chunk.start, chunk.end, chunk.heading, chunk.text, extra, chunk.content_hash)
+            for (document_id, _, chunk, _), (*_, extra) in zip(new, words_and_extra, strict=True)
+        ],
     )
-    chunk_id = rows[0][0]
-    run(
+    last = connection.last_insert_rowid()  # of ids that AUTOINCREMENT gave out one after the other
+    ids = range(last - len(new) + 1, last + 1)
+    run_many(
         connection,
         "INSERT INTO chunks_fts (rowid, title, heading, text, extra) VALUES (?, ?, ?, ?, ?)",
-        (chunk_id, title, chunk.heading, chunk.text, extra),
+        [(chunk_id, *texts) for chunk_id, texts in zip(ids, words_and_extra, strict=True)],
     )
-    terms.put(connection, tokenize, chunk_id, head=(title, chunk.heading), body=(chunk.text, extra))
-    vectors.put(connection, space, chunk_id, vector)
+    terms.put(connection, ids, terms.entries(tokenize, [(texts[:2], texts[2:]) for texts in words_and_extra]))
+    vectors.put(connection, space, ids, [one.vector for one in new])
 
 
 def remove_chunks(connection: apsw.Connection, chunk_ids: Sequence[int]) -> None:

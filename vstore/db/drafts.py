@@ -44,7 +44,7 @@ def write(
     new_vectors: Mapping[str, FloatArray],
     space: Space,
 ) -> WriteOutcome:
-    """As `documents.write`, in many transactions of which the last one changes what is found.
+    """As `Index.write` does one document, in many transactions of which the last one changes what is found.
 
     `chunks` are all of the new version. The change may have been found in an earlier transaction: the last one looks
     again.
@@ -137,9 +137,10 @@ def _fill(
             _require(connection, name)
             tokenize, until = tokenizer(connection), time.monotonic() + config.WRITE_HOLD_S
             while left:
-                chunk = left.popleft()
-                vector = change.vector(connection, space, chunk, new_vectors)
-                documents.add_chunk(connection, tokenize, draft, document.title, chunk, space, vector)
+                some = [left.popleft() for _ in range(min(len(left), config.ADDED_AT_ONCE))]
+                found = [change.vector(connection, space, chunk, new_vectors) for chunk in some]
+                new = [documents.NewChunk(draft, document.title, *one) for one in zip(some, found, strict=True)]
+                documents.add_chunks(connection, tokenize, space, new)
                 if time.monotonic() >= until:
                     break
 

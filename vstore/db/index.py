@@ -136,6 +136,8 @@ class SqliteIndex:
     ) -> list[WriteOutcome | InputError]:
         """See `Index.write`."""
         outcomes: list[WriteOutcome | InputError] = []
+        added: list[documents.NewChunk] = []
+        names: set[tuple[str, str]] = set()
         try:
             with translated(self.path):
                 first = documents.pack(cuts[0][0])  # may take longer than all the rest, so not under the lock
@@ -143,20 +145,38 @@ class SqliteIndex:
                 spaces.require_active(connection, space)
                 tokenize, until = tokenizer(connection), time.monotonic() + config.WRITE_HOLD_S
                 for document, chunks in cuts:
+                    name = document.collection, document.uri
+                    if name in names:  # the chunks of the one before may not be there yet
+                        break
+                    names.add(name)
                     change = documents.Change.of(connection, document, chunks)
                     if change.size > config.WRITTEN_AT_ONCE or (outcomes and len(chunks) > config.WRITTEN_AT_ONCE):
                         break
                     packed = documents.pack(document) if outcomes else first
-                    outcomes.append(documents.write(connection, tokenize, change, vectors, space, packed))
+                    added += documents.replace(connection, change, vectors, space, packed)
+                    outcomes.append(change.outcome)
+                    if len(added) >= config.ADDED_AT_ONCE:
+                        documents.add_chunks(connection, tokenize, space, added)
+                        added.clear()
                     if time.monotonic() >= until:
                         break
+                documents.add_chunks(connection, tokenize, space, added)
             if not outcomes:
                 outcomes.append(drafts.write(self._database, change, cuts[0][1], first, vectors, space))
         except InputError as error:  # and all of them were undone
-            tried = len(outcomes) + 1
-            if tried == 1:
-                return [error]
-            return [one for cut in cuts[:tried] for one in self.write([cut], vectors, space)]
+            tried = cuts[: len(outcomes) + 1]
+            return [error] if len(tried) == 1 else self._write_singly(tried, vectors, space)
+        return outcomes
+
+    def _write_singly(
+        self, cuts: Sequence[Cut], vectors: Mapping[str, FloatArray], space: Space
+    ) -> list[WriteOutcome | InputError]:
+        """As `write`, each document by itself, up to the first that cannot be stored."""
+        outcomes: list[WriteOutcome | InputError] = []
+        for cut in cuts:
+            outcomes += self.write([cut], vectors, space)
+            if isinstance(outcomes[-1], InputError):
+                break
         return outcomes
 
     def save_adapter(
