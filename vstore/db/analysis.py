@@ -13,6 +13,8 @@ from __future__ import annotations
 import re
 import unicodedata
 from dataclasses import dataclass
+from itertools import filterfalse
+from string import ascii_lowercase, ascii_uppercase
 from typing import cast
 
 import apsw
@@ -26,8 +28,9 @@ EXACT_TOKENIZER = ("unicode61", ["remove_diacritics", "2", "categories", "L* N* 
 # Han with its extensions and compatibility forms, Hiragana, Katakana, Hangul syllables
 _CJK = "\u3005-\u3007\u3040-\u30ff\u3400-\u4dbf\u4e00-\u9fff\uac00-\ud7af\uf900-\ufaff\U00020000-\U0003ffff"
 _CJK_RUN = re.compile(f"[{_CJK}]+")
-_CAMEL = re.compile("[a-z][A-Z]|[A-Z]{2}[a-z]{2}")  # maxOpen, HTTPServer; looked for first, for most texts have none
-_CAMEL_WORD = re.compile(rf"(?<![^\W_])[^\W_]*(?:{_CAMEL.pattern})[^\W_]*")  # between underscores, too: _maxOpen
+# maxOpen, HTTPServer; between underscores, too: _maxOpen
+_CAMEL_WORD = re.compile(r"(?<![^\W_])[^\W_]*(?:[a-z][A-Z]|[A-Z]{2}[a-z]{2})[^\W_]*")
+_CASES = bytes.maketrans((ascii_lowercase + ascii_uppercase).encode(), b"a" * 26 + b"A" * 26)
 _CAMEL_PART = re.compile(r"[A-Z]{2,}s(?![a-z])|[A-Z]+(?![a-z])|[A-Z]?[a-z]+|[0-9]+")  # the first: URLs, IDs
 _SIGNS = re.compile(r"[+#]+")
 
@@ -120,9 +123,11 @@ def fold(text: str) -> str:
 
 
 def _identifiers(text: str) -> list[str]:
-    """The words in mixed case, looked for among those alone that have more than a first capital: few do."""
-    few = " ".join([word for word in text.split() if not word[1:].islower()])
-    return _CAMEL_WORD.findall(few) if _CAMEL.search(few) else []
+    """The words in mixed case, for which few texts are searched, and of these few words, as the expression is slow."""
+    cases = text.encode("utf-8", "replace").translate(_CASES)
+    if b"aA" not in cases and b"AAaa" not in cases:
+        return []
+    return _CAMEL_WORD.findall(" ".join(filterfalse(str.islower, text.split())))
 
 
 def _parts(identifier: str) -> list[str]:

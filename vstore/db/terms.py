@@ -101,7 +101,7 @@ def entries(tokenize: apsw.FTS5Tokenizer, chunks: Sequence[tuple[Sequence[str], 
 
 
 def _stem_ids(tokenize: apsw.FTS5Tokenizer, texts: Sequence[str]) -> list[int]:
-    return [stem for text in texts if text for stem in map(_ids.__getitem__, stems(tokenize, text))]
+    return [*map(_ids.__getitem__, chain.from_iterable(stems(tokenize, text) for text in texts if text))]
 
 
 @decoding
