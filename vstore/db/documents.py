@@ -6,15 +6,15 @@ import json
 import zlib
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any
 
 import apsw
 
 from vstore import arguments
-from vstore.db import feedback, terms, vectors
-from vstore.db.analysis import extra_text
+from vstore.db import feedback, vectors
+from vstore.db.adding import NewChunk
 from vstore.db.clock import from_datetime, now, to_datetime
-from vstore.db.connection import run, run_many
+from vstore.db.connection import run
 from vstore.db.expiry import LIVE, NO_DRAFT
 from vstore.db.failures import decoding
 from vstore.db.scope import compile_scope
@@ -208,15 +208,6 @@ class Change:
         return vector
 
 
-class NewChunk(NamedTuple):
-    """A chunk to be written, for a document that has this title."""
-
-    document_id: int
-    title: str
-    chunk: Chunk
-    vector: FloatArray
-
-
 def replace(
     connection: apsw.Connection, change: Change, new_vectors: Mapping[str, FloatArray], space: Space, packed: bytes
 ) -> list[NewChunk]:
@@ -347,34 +338,6 @@ def _json(document: Document, part: str, value: object) -> str:
         return json.dumps(value, ensure_ascii=False, allow_nan=False)
     except (TypeError, ValueError) as error:
         raise InputError(f"the {part} of {document.uri} cannot be stored as JSON ({error})") from error
-
-
-def add_chunks(
-    connection: apsw.Connection, tokenize: apsw.FTS5Tokenizer, space: Space, new: Sequence[NewChunk]
-) -> None:
-    """Write chunks with all that is derived from them: a few statements, whose number does not grow with theirs."""
-    if not new:
-        return
-    words = [(one.title, one.chunk.heading, one.chunk.text) for one in new]
-    words_and_extra = [(*texts, extra_text(tokenize, "\n".join(texts))) for texts in words]
-    run_many(
-        connection,
-        'INSERT INTO chunks (document_id, ordinal, start, "end", heading, text, extra, content_hash)'
-        " VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
-        [
-            (document_id, chunk.ordinal, chunk.start, chunk.end, chunk.heading, chunk.text, extra, chunk.content_hash)
-            for (document_id, _, chunk, _), (*_, extra) in zip(new, words_and_extra, strict=True)
-        ],
-    )
-    last = connection.last_insert_rowid()  # of ids that AUTOINCREMENT gave out one after the other
-    ids = range(last - len(new) + 1, last + 1)
-    run_many(
-        connection,
-        "INSERT INTO chunks_fts (rowid, title, heading, text, extra) VALUES (?, ?, ?, ?, ?)",
-        [(chunk_id, *texts) for chunk_id, texts in zip(ids, words_and_extra, strict=True)],
-    )
-    terms.put(connection, ids, terms.entries(tokenize, [(texts[:2], texts[2:]) for texts in words_and_extra]))
-    vectors.put(connection, space, ids, [one.vector for one in new])
 
 
 def remove_chunks(connection: apsw.Connection, chunk_ids: Sequence[int]) -> None:

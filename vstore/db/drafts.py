@@ -22,6 +22,7 @@ import apsw
 
 from vstore import config, processes
 from vstore.db import documents, feedback, spaces
+from vstore.db.adding import NewChunk, add_chunks
 from vstore.db.analysis import tokenizer
 from vstore.db.clock import from_datetime, now, to_datetime
 from vstore.db.connection import Database, run
@@ -139,8 +140,8 @@ def _fill(
             while left:
                 some = [left.popleft() for _ in range(min(len(left), config.ADDED_AT_ONCE))]
                 found = [change.vector(connection, space, chunk, new_vectors) for chunk in some]
-                new = [documents.NewChunk(draft, document.title, *one) for one in zip(some, found, strict=True)]
-                documents.add_chunks(connection, tokenize, space, new)
+                new = [NewChunk(draft, document.title, *one) for one in zip(some, found, strict=True)]
+                add_chunks(connection, tokenize, space, new)
                 if time.monotonic() >= until:
                     break
 

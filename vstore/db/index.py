@@ -27,6 +27,7 @@ from vstore.db import (
     spaces,
     traces,
 )
+from vstore.db.adding import NewChunk, add_chunks
 from vstore.db.analysis import tokenizer
 from vstore.db.clock import from_datetime, now, to_datetime
 from vstore.db.connection import Database, generation
@@ -136,7 +137,7 @@ class SqliteIndex:
     ) -> list[WriteOutcome | InputError]:
         """See `Index.write`."""
         outcomes: list[WriteOutcome | InputError] = []
-        added: list[documents.NewChunk] = []
+        added: list[NewChunk] = []
         names: set[tuple[str, str]] = set()
         try:
             with translated(self.path):
@@ -156,11 +157,11 @@ class SqliteIndex:
                     added += documents.replace(connection, change, vectors, space, packed)
                     outcomes.append(change.outcome)
                     if len(added) >= config.ADDED_AT_ONCE:
-                        documents.add_chunks(connection, tokenize, space, added)
+                        add_chunks(connection, tokenize, space, added)
                         added.clear()
                     if time.monotonic() >= until:
                         break
-                documents.add_chunks(connection, tokenize, space, added)
+                add_chunks(connection, tokenize, space, added)
             if not outcomes:
                 outcomes.append(drafts.write(self._database, change, cuts[0][1], first, vectors, space))
         except InputError as error:  # and all of them were undone
