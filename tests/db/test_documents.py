@@ -236,6 +236,16 @@ def test_several_documents_are_written_in_one_transaction(index: SqliteIndex, pa
     assert_consistent(path)
 
 
+def test_documents_of_one_transaction_make_one_segment_of_the_keyword_index(
+    index: SqliteIndex, path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(config, "ADDED_AT_ONCE", 1)
+    monkeypatch.setattr(config, "WRITE_HOLD_S", 60.0)
+    some, vectors = cuts("a", "b", "c")
+    assert index.write(some, vectors, open_space(index)) == ["added"] * 3
+    assert rows(path, "SELECT count(DISTINCT segid) FROM chunks_fts_idx") == [(1,)]
+
+
 def test_a_transaction_ends_when_its_time_is_up_and_has_one_document_at_least(
     index: SqliteIndex, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -28,7 +28,11 @@ class NewChunk(NamedTuple):
 def add_chunks(
     connection: apsw.Connection, tokenize: apsw.FTS5Tokenizer, space: Space, new: Sequence[NewChunk]
 ) -> None:
-    """Write chunks with all that is derived from them: a few statements, whose number does not grow with theirs."""
+    """Write chunks with all that is derived from them.
+
+    Without RETURNING, here and wherever documents are written, and without INSERT ... SELECT: SQLite sets a savepoint
+    for these, and at each the keyword index writes what it else collects until the transaction ends.
+    """
     if not new:
         return
     words = [(one.title, one.chunk.heading, one.chunk.text) for one in new]

@@ -296,7 +296,10 @@ def pack(document: Document) -> bytes:
 
 
 def put_document(connection: apsw.Connection, document: Document, packed: bytes) -> int:
-    """Write a document's row, whose text is `packed`, or write over it; its id."""
+    """Write a document's row, whose text is `packed`, or write over it; its id.
+
+    With neither RETURNING nor INSERT ... SELECT, for the reason that `add_chunks` gives.
+    """
     moment = now()
     changed = from_datetime(document.modified_at) if document.modified_at else moment
     run(
@@ -304,16 +307,18 @@ def put_document(connection: apsw.Connection, document: Document, packed: bytes)
         "INSERT INTO collections (name, created_at) VALUES (?, ?) ON CONFLICT (name) DO NOTHING",
         (document.collection, moment),
     )
-    ((document_id,),) = run(
+    run(
         connection,
         "INSERT INTO documents AS d"
         " (collection_id, uri, title, media_type, content_hash, metadata, tags, created_at, updated_at,"
-        " expires_at, pinned, text) SELECT id, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ? FROM collections WHERE name = ?"
+        " expires_at, pinned, text)"
+        " VALUES ((SELECT id FROM collections WHERE name = ?), ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"
         " ON CONFLICT (collection_id, uri) DO UPDATE SET title = excluded.title, media_type = excluded.media_type,"
         " content_hash = excluded.content_hash, metadata = excluded.metadata, tags = excluded.tags,"
         " updated_at = excluded.updated_at, text = excluded.text, pinned = d.pinned OR excluded.pinned,"
-        f" expires_at = coalesce(excluded.expires_at, CASE WHEN {LIVE} THEN d.expires_at END) RETURNING id",
+        f" expires_at = coalesce(excluded.expires_at, CASE WHEN {LIVE} THEN d.expires_at END)",
         (
+            document.collection,
             document.uri,
             document.title,
             document.media_type,
@@ -325,17 +330,21 @@ def put_document(connection: apsw.Connection, document: Document, packed: bytes)
             from_datetime(document.expires_at) if document.expires_at else None,
             document.pinned,
             packed,
-            document.collection,
             moment,
         ),
     )
+    sql = f"SELECT d.id FROM documents AS d WHERE {ONE_DOCUMENT}"
+    ((document_id,),) = run(connection, sql, (document.uri, document.collection))
     return int(document_id)
+
+
+_ENCODER = json.JSONEncoder(ensure_ascii=False, allow_nan=False)  # json.dumps would make one for each value
 
 
 def _json(document: Document, part: str, value: object) -> str:
     arguments.check_depth(value)  # SQLite's JSON has a limit, and Python's is another one in each version
     try:
-        return json.dumps(value, ensure_ascii=False, allow_nan=False)
+        return _ENCODER.encode(value)
     except (TypeError, ValueError) as error:
         raise InputError(f"the {part} of {document.uri} cannot be stored as JSON ({error})") from error
 

@@ -97,5 +97,7 @@ def release(connection: apsw.Connection, chunk_ids: Sequence[int]) -> None:
 
     A document is relevant when a part of it was; that one part was not says nothing about what replaces it.
     """
+    if not chunk_ids:
+        return
     sql = "DELETE FROM feedback WHERE grade <= 0 AND chunk_id IN (SELECT value FROM json_each(?))"
     run(connection, sql, (json.dumps(list(chunk_ids)),))
