@@ -236,6 +236,28 @@ def test_several_documents_are_written_in_one_transaction(index: SqliteIndex, pa
     assert_consistent(path)
 
 
+def test_as_many_documents_are_written_as_were_prepared_and_one_at_least(
+    index: SqliteIndex, path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    some, vectors = cuts("a", "b", "c")
+    monkeypatch.setattr(config, "PREPARED_AT_ONCE", 4)  # a document and its chunk are two
+    assert index.write(some, vectors, open_space(index)) == ["added"] * 2
+    monkeypatch.setattr(config, "PREPARED_AT_ONCE", 0)
+    assert index.write(some[2:], vectors, open_space(index)) == ["added"]
+    assert_consistent(path)
+
+
+def test_a_text_that_is_no_unicode_is_named_and_those_before_it_are_written(index: SqliteIndex, path: Path) -> None:
+    some, vectors = cuts("a", "b", "c")
+    some[1] = (replace(some[1][0], text="half a \ud800"), some[1][1])
+    assert index.write(some, vectors, open_space(index)) == ["added"]
+    (error,) = index.write(some[1:], vectors, open_space(index))
+    assert isinstance(error, InputError)
+    assert index.write(some[2:], vectors, open_space(index)) == ["added"]
+    assert {found.uri for found in stored(index)} == {"a", "c"}
+    assert_consistent(path)
+
+
 def test_documents_of_one_transaction_make_one_segment_of_the_keyword_index(
     index: SqliteIndex, path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

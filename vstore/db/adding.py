@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, NamedTuple
 
 import apsw
@@ -15,6 +15,8 @@ from vstore.types import Chunk, Space
 if TYPE_CHECKING:
     from vstore.types import FloatArray
 
+Texts = tuple[str, str, str]  # title, heading and text: all the words of a chunk
+
 
 class NewChunk(NamedTuple):
     """A chunk to be written, for a document that has this title."""
@@ -25,25 +27,50 @@ class NewChunk(NamedTuple):
     vector: FloatArray
 
 
+class Words(NamedTuple):
+    """What follows from the texts of a chunk: its further words, and its forward index."""
+
+    extra: str
+    entry: terms.Entry
+
+
+def texts_of(title: str, chunk: Chunk) -> Texts:
+    """The texts of a chunk in a document that has this title."""
+    return title, chunk.heading, chunk.text
+
+
+def derive(tokenize: apsw.FTS5Tokenizer, chunks: Iterable[Texts]) -> dict[Texts, Words]:
+    """What follows from the texts of chunks. It takes as long as writing them, and needs no lock."""
+    distinct = [*dict.fromkeys(chunks)]
+    extras = [extra_text(tokenize, "\n".join(texts)) for texts in distinct]
+    columns = [(texts[:2], (texts[2], extra)) for texts, extra in zip(distinct, extras, strict=True)]
+    return dict(zip(distinct, map(Words, extras, terms.entries(tokenize, columns)), strict=True))
+
+
 def add_chunks(
-    connection: apsw.Connection, tokenize: apsw.FTS5Tokenizer, space: Space, new: Sequence[NewChunk]
+    connection: apsw.Connection,
+    tokenize: apsw.FTS5Tokenizer,
+    space: Space,
+    new: Sequence[NewChunk],
+    derived: Mapping[Texts, Words],
 ) -> None:
-    """Write chunks with all that is derived from them.
+    """Write chunks with all that is derived from them, which for some is known already.
 
     Without RETURNING, here and wherever documents are written, and without INSERT ... SELECT: SQLite sets a savepoint
     for these, and at each the keyword index writes what it else collects until the transaction ends.
     """
     if not new:
         return
-    words = [(one.title, one.chunk.heading, one.chunk.text) for one in new]
-    words_and_extra = [(*texts, extra_text(tokenize, "\n".join(texts))) for texts in words]
+    texts = [texts_of(one.title, one.chunk) for one in new]
+    known = {**derived, **derive(tokenize, [one for one in texts if one not in derived])}
+    words = [known[one] for one in texts]
     run_many(
         connection,
         'INSERT INTO chunks (document_id, ordinal, start, "end", heading, text, extra, content_hash)'
         " VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
         [
             (document_id, chunk.ordinal, chunk.start, chunk.end, chunk.heading, chunk.text, extra, chunk.content_hash)
-            for (document_id, _, chunk, _), (*_, extra) in zip(new, words_and_extra, strict=True)
+            for (document_id, _, chunk, _), (extra, _) in zip(new, words, strict=True)
         ],
     )
     last = connection.last_insert_rowid()  # of ids that AUTOINCREMENT gave out one after the other
@@ -51,7 +78,7 @@ def add_chunks(
     run_many(
         connection,
         "INSERT INTO chunks_fts (rowid, title, heading, text, extra) VALUES (?, ?, ?, ?, ?)",
-        [(chunk_id, *texts) for chunk_id, texts in zip(ids, words_and_extra, strict=True)],
+        [(chunk_id, *one, extra) for chunk_id, one, (extra, _) in zip(ids, texts, words, strict=True)],
     )
-    terms.put(connection, ids, terms.entries(tokenize, [(texts[:2], texts[2:]) for texts in words_and_extra]))
+    terms.put(connection, ids, [entry for _, entry in words])
     vectors.put(connection, space, ids, [one.vector for one in new])

@@ -16,13 +16,14 @@ from collections import deque
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import replace
+from itertools import islice
 from typing import TYPE_CHECKING
 
 import apsw
 
 from vstore import config, processes
 from vstore.db import documents, feedback, spaces
-from vstore.db.adding import NewChunk, add_chunks
+from vstore.db.adding import NewChunk, add_chunks, derive, texts_of
 from vstore.db.analysis import tokenizer
 from vstore.db.clock import from_datetime, now, to_datetime
 from vstore.db.connection import Database, run
@@ -132,16 +133,18 @@ def _fill(
     with _writing(database, space) as connection:
         hidden = replace(document, uri=name, created_at=None, expires_at=to_datetime(DRAFT), pinned=False)
         draft = documents.put_document(connection, hidden, packed)
-    left = deque(change.added)
+    left, tokenize = deque(change.added), tokenizer(database.connection())
     while left:
+        soon = islice(left, config.PREPARED_AT_ONCE)
+        words = derive(tokenize, [texts_of(document.title, chunk) for chunk in soon])
         with _writing(database, space) as connection:
             _require(connection, name)
-            tokenize, until = tokenizer(connection), time.monotonic() + config.WRITE_HOLD_S
-            while left:
+            until = time.monotonic() + config.WRITE_HOLD_S
+            while left and texts_of(document.title, left[0]) in words:
                 some = [left.popleft() for _ in range(min(len(left), config.ADDED_AT_ONCE))]
                 found = [change.vector(connection, space, chunk, new_vectors) for chunk in some]
                 new = [NewChunk(draft, document.title, *one) for one in zip(some, found, strict=True)]
-                add_chunks(connection, tokenize, space, new)
+                add_chunks(connection, tokenize, space, new, words)
                 if time.monotonic() >= until:
                     break
 

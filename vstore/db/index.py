@@ -141,29 +141,28 @@ class SqliteIndex:
         names: set[tuple[str, str]] = set()
         try:
             with translated(self.path):
-                first = documents.pack(cuts[0][0])  # may take longer than all the rest, so not under the lock
+                ready = documents.Prepared.of(tokenizer(self._database.connection()), cuts, vectors)
             with self._database.write() as connection:
                 spaces.require_active(connection, space)
                 tokenize, until = tokenizer(connection), time.monotonic() + config.WRITE_HOLD_S
-                for document, chunks in cuts:
+                for (document, chunks), packed in zip(cuts, ready.packed, strict=False):
                     name = document.collection, document.uri
                     if name in names:  # the chunks of the one before may not be there yet
                         break
                     names.add(name)
                     change = documents.Change.of(connection, document, chunks)
-                    if change.size > config.WRITTEN_AT_ONCE or (outcomes and len(chunks) > config.WRITTEN_AT_ONCE):
+                    if change.size > config.WRITTEN_AT_ONCE:
                         break
-                    packed = documents.pack(document) if outcomes else first
                     added += documents.replace(connection, change, vectors, space, packed)
                     outcomes.append(change.outcome)
                     if len(added) >= config.ADDED_AT_ONCE:
-                        add_chunks(connection, tokenize, space, added)
+                        add_chunks(connection, tokenize, space, added, ready.words)
                         added.clear()
                     if time.monotonic() >= until:
                         break
-                add_chunks(connection, tokenize, space, added)
+                add_chunks(connection, tokenize, space, added, ready.words)
             if not outcomes:
-                outcomes.append(drafts.write(self._database, change, cuts[0][1], first, vectors, space))
+                outcomes.append(drafts.write(self._database, change, cuts[0][1], ready.packed[0], vectors, space))
         except InputError as error:  # and all of them were undone
             tried = cuts[: len(outcomes) + 1]
             return [error] if len(tried) == 1 else self._write_singly(tried, vectors, space)
