@@ -1,16 +1,19 @@
-"""Chunks that come in, written with everything derived from them."""
+"""What comes in: prepared before the lock of writers is taken, and its chunks with all that is derived from them."""
 
 from __future__ import annotations
 
+import zlib
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, NamedTuple
 
 import apsw
 
+from vstore import config
 from vstore.db import terms, vectors
 from vstore.db.analysis import extra_text
 from vstore.db.connection import run_many
-from vstore.types import Chunk, Space
+from vstore.types import Chunk, Cut, Document, Space
 
 if TYPE_CHECKING:
     from vstore.types import FloatArray
@@ -45,6 +48,38 @@ def derive(tokenize: apsw.FTS5Tokenizer, chunks: Iterable[Texts]) -> dict[Texts,
     extras = [extra_text(tokenize, "\n".join(texts)) for texts in distinct]
     columns = [(texts[:2], (texts[2], extra)) for texts, extra in zip(distinct, extras, strict=True)]
     return dict(zip(distinct, map(Words, extras, terms.entries(tokenize, columns)), strict=True))
+
+
+@dataclass(frozen=True, slots=True)
+class Prepared:
+    """What is made of documents before the lock of writers is taken: half of the work of writing them."""
+
+    packed: list[bytes]  # the text of each, as `pack` makes it
+    words: dict[Texts, Words]  # what follows from the texts of chunks with new vectors
+
+    @classmethod
+    def of(cls, tokenize: apsw.FTS5Tokenizer, cuts: Sequence[Cut], new_vectors: Mapping[str, FloatArray]) -> Prepared:
+        """The first of these documents: as many as PREPARED_AT_ONCE allows, and one at least; a long one alone."""
+        packed: list[bytes] = []
+        texts: list[Texts] = []
+        for document, chunks in cuts:
+            new = [texts_of(document.title, chunk) for chunk in chunks if chunk.content_hash in new_vectors]
+            size = len(packed) + len(texts) + len(new)
+            if packed and (size > config.PREPARED_AT_ONCE or len(chunks) > config.WRITTEN_AT_ONCE):
+                break
+            try:
+                packed.append(pack(document))
+            except UnicodeEncodeError:
+                if not packed:
+                    raise
+                break  # those before it are written first
+            texts += new if len(new) <= config.WRITTEN_AT_ONCE else ()
+        return cls(packed, derive(tokenize, texts))
+
+
+def pack(document: Document) -> bytes:
+    """The text of a document as it is stored; half a second for the longest."""
+    return zlib.compress(document.text.encode("utf-8"))
 
 
 def add_chunks(

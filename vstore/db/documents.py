@@ -10,16 +10,16 @@ from typing import TYPE_CHECKING, Any
 
 import apsw
 
-from vstore import arguments, config
+from vstore import arguments
 from vstore.db import feedback, vectors
-from vstore.db.adding import NewChunk, Texts, Words, derive, texts_of
+from vstore.db.adding import NewChunk
 from vstore.db.clock import from_datetime, now, to_datetime
 from vstore.db.connection import run
 from vstore.db.expiry import LIVE, NO_DRAFT
 from vstore.db.failures import decoding
 from vstore.db.scope import compile_scope
 from vstore.errors import InputError, VectorMissingError
-from vstore.types import Chunk, Cut, Document, Scope, Space, StoredChunk, StoredDocument, WholeDocument, WriteOutcome
+from vstore.types import Chunk, Document, Scope, Space, StoredChunk, StoredDocument, WholeDocument, WriteOutcome
 
 if TYPE_CHECKING:
     from vstore.types import FloatArray
@@ -288,38 +288,6 @@ class Stored:
             else:
                 added.append(chunk)
         return kept, added, [chunk_id for ids in left.values() for chunk_id in ids]
-
-
-@dataclass(frozen=True, slots=True)
-class Prepared:
-    """What is made of documents before the lock of writers is taken: half of the work of writing them."""
-
-    packed: list[bytes]  # the text of each, as `pack` makes it
-    words: dict[Texts, Words]  # what follows from the texts of chunks with new vectors
-
-    @classmethod
-    def of(cls, tokenize: apsw.FTS5Tokenizer, cuts: Sequence[Cut], new_vectors: Mapping[str, FloatArray]) -> Prepared:
-        """The first of these documents: as many as PREPARED_AT_ONCE allows, and one at least; a long one alone."""
-        packed: list[bytes] = []
-        texts: list[Texts] = []
-        for document, chunks in cuts:
-            new = [texts_of(document.title, chunk) for chunk in chunks if chunk.content_hash in new_vectors]
-            size = len(packed) + len(texts) + len(new)
-            if packed and (size > config.PREPARED_AT_ONCE or len(chunks) > config.WRITTEN_AT_ONCE):
-                break
-            try:
-                packed.append(pack(document))
-            except UnicodeEncodeError:
-                if not packed:
-                    raise
-                break  # those before it are written first
-            texts += new if len(new) <= config.WRITTEN_AT_ONCE else ()
-        return cls(packed, derive(tokenize, texts))
-
-
-def pack(document: Document) -> bytes:
-    """The text of a document as it is stored; half a second for the longest."""
-    return zlib.compress(document.text.encode("utf-8"))
 
 
 def put_document(connection: apsw.Connection, document: Document, packed: bytes) -> int:

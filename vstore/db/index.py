@@ -27,7 +27,7 @@ from vstore.db import (
     spaces,
     traces,
 )
-from vstore.db.adding import NewChunk, add_chunks
+from vstore.db.adding import NewChunk, Prepared, add_chunks
 from vstore.db.analysis import tokenizer
 from vstore.db.clock import from_datetime, now, to_datetime
 from vstore.db.connection import Database, generation
@@ -141,7 +141,7 @@ class SqliteIndex:
         names: set[tuple[str, str]] = set()
         try:
             with translated(self.path):
-                ready = documents.Prepared.of(tokenizer(self._database.connection()), cuts, vectors)
+                ready = Prepared.of(tokenizer(self._database.connection()), cuts, vectors)
             with self._database.write() as connection:
                 spaces.require_active(connection, space)
                 tokenize, until = tokenizer(connection), time.monotonic() + config.WRITE_HOLD_S
