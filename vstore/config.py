@@ -130,6 +130,8 @@ MAX_WEIGHTS_BYTES: Final = 4 * 2**30  # bytes; the largest BERT has 1.4 GB in fl
 
 STEM_IDS: Final = 2**15  # stems whose ids are remembered, about 5 MB: nearly all that a text has, and half of its cost
 WRITE_HOLD_S: Final = 0.02  # seconds of one transaction of an ingest before it commits; a longer one writes no faster
+ADDED_AT_ONCE: Final = 32  # chunks written with the same few statements: 3 ms, and more save nothing worth the wait
+PREPARED_AT_ONCE: Final = 192  # documents and chunks prepared before a transaction: about as many as it has time for
 WRITTEN_AT_ONCE: Final = 64  # chunks of a document written in one transaction, .04 s; one with more is a draft first
 PLACED_AT_ONCE: Final = 5_000  # chunks given another place or document in one transaction, .05 s; see db/drafts.py
 EMBED_AHEAD: Final = 2  # parts embedded before they are asked for: enough for writing to wait for nothing

@@ -50,7 +50,9 @@ class Serving:
 
         A caller's own that does not fit the store is returned nevertheless: the search or the ingest refuses it.
         """
-        space = self._index.active_space()
+        return self._embedder_for(self._index.active_space())
+
+    def _embedder_for(self, space: Space | None) -> Embedder:
         wanted = space.fingerprint if space else None
         with self._lock:
             if self._embedder is not None and wanted in (self._chosen_for, self._embedder.fingerprint):
@@ -79,11 +81,12 @@ class Serving:
         from vstore.ingest.chunk import Chunker  # here, because a search need not load it
         from vstore.ingest.pipeline import Model
 
-        embedder = self.embedder()
+        active = self._index.active_space()
+        embedder = self._embedder_for(active)
         with self._lock:
             made = self._model
             # A restore may have given the space of the same model another number.
-            if made is None or made.embedder is not embedder or made.space != self._index.active_space():
+            if made is None or made.embedder is not embedder or made.space != active:
                 name = getattr(embedder, "name", type(embedder).__name__)
                 fitted = FITTED.get(embedder.fingerprint)
                 space = self._index.open_space(embedder.fingerprint, embedder.dimension, name, fitted)

@@ -177,8 +177,8 @@ class Index(Protocol):
         self, cuts: Sequence[Cut], vectors: Mapping[str, FloatArray], space: Space
     ) -> list[WriteOutcome | InputError]:
         """Add or replace the first of these documents, each whole: at least one of them, and in the same transaction
-        as many as WRITE_HOLD_S leaves time for; the rest is the caller's to send again. A document of which more than
-        WRITTEN_AT_ONCE chunks change is written alone, in many transactions of which the last one shows it.
+        as many as PREPARED_AT_ONCE and WRITE_HOLD_S allow; the rest is the caller's to send again. A document of which
+        more than WRITTEN_AT_ONCE chunks change is written alone, in many transactions of which the last one shows it.
 
         `vectors` maps chunk hashes to float32 (dimension,) for every chunk not in `embedded_chunks`. A chunk whose
         hash the old version already had keeps its vector, and its id and that of the document unless more than

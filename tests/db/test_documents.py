@@ -236,6 +236,38 @@ def test_several_documents_are_written_in_one_transaction(index: SqliteIndex, pa
     assert_consistent(path)
 
 
+def test_as_many_documents_are_written_as_were_prepared_and_one_at_least(
+    index: SqliteIndex, path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    some, vectors = cuts("a", "b", "c")
+    monkeypatch.setattr(config, "PREPARED_AT_ONCE", 4)  # a document and its chunk are two
+    assert index.write(some, vectors, open_space(index)) == ["added"] * 2
+    monkeypatch.setattr(config, "PREPARED_AT_ONCE", 0)
+    assert index.write(some[2:], vectors, open_space(index)) == ["added"]
+    assert_consistent(path)
+
+
+def test_a_text_that_is_no_unicode_is_named_and_those_before_it_are_written(index: SqliteIndex, path: Path) -> None:
+    some, vectors = cuts("a", "b", "c")
+    some[1] = (replace(some[1][0], text="half a \ud800"), some[1][1])
+    assert index.write(some, vectors, open_space(index)) == ["added"]
+    (error,) = index.write(some[1:], vectors, open_space(index))
+    assert isinstance(error, InputError)
+    assert index.write(some[2:], vectors, open_space(index)) == ["added"]
+    assert {found.uri for found in stored(index)} == {"a", "c"}
+    assert_consistent(path)
+
+
+def test_documents_of_one_transaction_make_one_segment_of_the_keyword_index(
+    index: SqliteIndex, path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(config, "ADDED_AT_ONCE", 1)
+    monkeypatch.setattr(config, "WRITE_HOLD_S", 60.0)
+    some, vectors = cuts("a", "b", "c")
+    assert index.write(some, vectors, open_space(index)) == ["added"] * 3
+    assert rows(path, "SELECT count(DISTINCT segid) FROM chunks_fts_idx") == [(1,)]
+
+
 def test_a_transaction_ends_when_its_time_is_up_and_has_one_document_at_least(
     index: SqliteIndex, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -254,6 +286,33 @@ def test_one_that_cannot_be_stored_is_named_and_those_before_it_are_written(inde
     assert "metadata of c cannot be stored" in str(third)
     assert {found.uri for found in stored(index)} == {"a", "b"}
     assert index.write(some[3:], vectors, open_space(index)) == ["added"]
+    assert_consistent(path)
+
+
+@pytest.mark.parametrize("at_once", [1, 2, 32])
+def test_of_a_vector_that_cannot_be_stored_its_document_is_told(
+    index: SqliteIndex, path: Path, monkeypatch: pytest.MonkeyPatch, at_once: int
+) -> None:
+    monkeypatch.setattr(config, "ADDED_AT_ONCE", at_once)
+    some, vectors = cuts("a", "b", "c", "d")
+    vectors[some[1][1][0].content_hash] = np.zeros(16, dtype=np.float32)
+    first, second = index.write(some, vectors, open_space(index))
+    assert first == "added"
+    assert isinstance(second, InputError)
+    assert [found.uri for found in stored(index)] == ["a"]
+    assert index.write(some[2:], vectors, open_space(index)) == ["added"] * 2
+    assert_consistent(path)
+
+
+def test_a_document_that_comes_twice_is_written_twice(index: SqliteIndex, path: Path) -> None:
+    some, vectors = cuts("a", "b")
+    again = replace(some[0][0], uri="b", content_hash="another"), some[0][1]
+    left, outcomes = [*some, again], []
+    while left:
+        written = index.write(left, vectors, open_space(index))
+        del left[: len(written)]
+        outcomes += written
+    assert outcomes == ["added", "added", "updated"]
     assert_consistent(path)
 
 

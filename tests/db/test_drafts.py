@@ -37,6 +37,7 @@ Meanwhile = Callable[[int], None]
 
 @pytest.fixture(autouse=True)
 def one_chunk_a_transaction(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(config, "ADDED_AT_ONCE", 1)
     monkeypatch.setattr(config, "WRITTEN_AT_ONCE", 2)
     monkeypatch.setattr(config, "WRITE_HOLD_S", 0.0)
 
@@ -439,7 +440,7 @@ from db.material import put
 from vstore import config
 from vstore.db.connection import Database
 from vstore.db.index import SqliteIndex
-config.WRITTEN_AT_ONCE, config.WRITE_HOLD_S = 2, 0.0
+config.ADDED_AT_ONCE, config.WRITTEN_AT_ONCE, config.WRITE_HOLD_S = 1, 2, 0.0
 path, left, old, new = Path(sys.argv[1]), int(sys.argv[2]), json.loads(sys.argv[3]), json.loads(sys.argv[4])
 index = SqliteIndex(path)
 if old:

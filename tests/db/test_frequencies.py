@@ -123,7 +123,8 @@ def test_whatever_happens_they_are_those_of_a_process_that_knows_nothing(
 
 def test_a_chunk_with_a_word_in_head_and_body_is_one() -> None:
     red, green, blue = (stem_id(stem) for stem in ("red", "green", "blue"))
-    rows = [(pack({red: 2}), pack({red: 1, green: 3})), (pack({}), pack({blue: 1, red: 1})), (pack({}), pack({}))]
+    blobs = pack([[red, red], [red, green, green, green], [], [blue, red], [], []])
+    rows = [(blobs[0], blobs[1]), (blobs[2], blobs[3]), (blobs[4], blobs[5])]
     assert holders([red, green], rows) == {red: 2, green: 1}
     assert holders([], rows) == {}
     assert holders([red], []) == {}

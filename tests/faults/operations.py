@@ -490,7 +490,7 @@ def operations(disk: Disk) -> dict[str, Operation]:
     def left_log(path: Path) -> None:
         with_log(path, disk)
 
-    one_by_one = {"WRITE_HOLD_S": 0.0, "WINDOW_CHUNKS": 2, "EMBED_CHUNKS": 2}
+    one_by_one = {"ADDED_AT_ONCE": 1, "WRITE_HOLD_S": 0.0, "WINDOW_CHUNKS": 2, "EMBED_CHUNKS": 2}
     in_parts = one_by_one | {"WRITTEN_AT_ONCE": 1}
     small_log = {"WAL_SIZE_LIMIT": 30_000}
     few_at_once = {"DROPPED_AT_ONCE": 2, "MODEL_PART_BYTES": 4_096}

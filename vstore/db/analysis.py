@@ -13,6 +13,8 @@ from __future__ import annotations
 import re
 import unicodedata
 from dataclasses import dataclass
+from itertools import filterfalse
+from string import ascii_lowercase, ascii_uppercase
 from typing import cast
 
 import apsw
@@ -26,8 +28,9 @@ EXACT_TOKENIZER = ("unicode61", ["remove_diacritics", "2", "categories", "L* N* 
 # Han with its extensions and compatibility forms, Hiragana, Katakana, Hangul syllables
 _CJK = "\u3005-\u3007\u3040-\u30ff\u3400-\u4dbf\u4e00-\u9fff\uac00-\ud7af\uf900-\ufaff\U00020000-\U0003ffff"
 _CJK_RUN = re.compile(f"[{_CJK}]+")
-_CAMEL = re.compile("[a-z][A-Z]|[A-Z]{2}[a-z]{2}")  # maxOpen, HTTPServer; looked for first, for most texts have none
-_CAMEL_WORD = re.compile(rf"(?<![^\W_])[^\W_]*(?:{_CAMEL.pattern})[^\W_]*")  # between underscores, too: _maxOpen
+# maxOpen, HTTPServer; between underscores, too: _maxOpen
+_CAMEL_WORD = re.compile(r"(?<![^\W_])[^\W_]*(?:[a-z][A-Z]|[A-Z]{2}[a-z]{2})[^\W_]*")
+_CASES = bytes.maketrans((ascii_lowercase + ascii_uppercase).encode(), b"a" * 26 + b"A" * 26)
 _CAMEL_PART = re.compile(r"[A-Z]{2,}s(?![a-z])|[A-Z]+(?![a-z])|[A-Z]?[a-z]+|[0-9]+")  # the first: URLs, IDs
 _SIGNS = re.compile(r"[+#]+")
 
@@ -52,10 +55,15 @@ def exact_tokenizer(connection: apsw.Connection) -> apsw.FTS5Tokenizer:
 
 def tokens(tokenize: apsw.FTS5Tokenizer, text: str) -> list[Token]:
     """Every token of a text, in order, repeated ones repeated."""
+    return [Token(word, stem) for word, stem in _words(tokenize, text)]
+
+
+def _words(tokenize: apsw.FTS5Tokenizer, text: str) -> list[tuple[str, str]]:
+    """`tokens` as plain pairs."""
     encoded = text.encode("utf-8", "replace")
     found = tokenize(encoded, apsw.FTS5_TOKENIZE_DOCUMENT, None, include_colocated=False)
     offsets = cast("list[tuple[int, int, str]]", found)
-    return [Token(encoded[start:end].decode("utf-8", "replace"), stem) for start, end, stem in offsets]
+    return [(encoded[start:end].decode("utf-8", "replace"), stem) for start, end, stem in offsets]
 
 
 def stems(tokenize: apsw.FTS5Tokenizer, text: str) -> list[str]:
@@ -67,7 +75,7 @@ def stems(tokenize: apsw.FTS5Tokenizer, text: str) -> list[str]:
 
 def extra_text(tokenize: apsw.FTS5Tokenizer, text: str) -> str:
     """Further words under which a text shall be found, joined by blanks; mostly empty."""
-    words = [part for word in _CAMEL_WORD.findall(text) for part in _parts(word)] if _CAMEL.search(text) else []
+    words = [part for word in _identifiers(text) for part in _parts(word)]
     if text.isascii():
         return " ".join(words)
     folded = fold(text)
@@ -75,8 +83,8 @@ def extra_text(tokenize: apsw.FTS5Tokenizer, text: str) -> str:
     if runs or folded != text:
         words += [piece for run in runs for piece in (*_pairs(run), *run)]
         # Words that folding changed, and Latin words that stood glued to Chinese ones.
-        written = {token.text for token in tokens(tokenize, text)}
-        words += [one.text for one in tokens(tokenize, _CJK_RUN.sub(" ", folded)) if one.text not in written]
+        written = {word for word, _ in _words(tokenize, text)}
+        words += [word for word, _ in _words(tokenize, _CJK_RUN.sub(" ", folded)) if word not in written]
     return " ".join(words)
 
 
@@ -112,6 +120,14 @@ def fold(text: str) -> str:
         if unicodedata.category(character) == "Cf":
             normal = normal.replace(character, "")
     return normal
+
+
+def _identifiers(text: str) -> list[str]:
+    """The words in mixed case, for which few texts are searched, and of these few words, as the expression is slow."""
+    cases = text.encode("utf-8", "replace").translate(_CASES)
+    if b"aA" not in cases and b"AAaa" not in cases:
+        return []
+    return _CAMEL_WORD.findall(" ".join(filterfalse(str.islower, text.split())))
 
 
 def _parts(identifier: str) -> list[str]:

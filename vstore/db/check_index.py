@@ -152,7 +152,7 @@ def words(connection: apsw.Connection, after: int = 0, limit: int = -1) -> Itera
     for chunk_id, *blobs, length, head, body in stream(connection, sql, after, limit):
         title, heading, text, kept = ((blob or b"").decode("utf-8", "replace") for blob in blobs)
         extra = extra_text(tokenize, "\n".join((title, heading, text)))
-        entry = terms.entry(tokenize, (title, heading), (text, extra))
+        (entry,) = terms.entries(tokenize, [((title, heading), (text, extra))])
         yield Words(chunk_id, extra, entry, kept, (length, head, body))
 
 

@@ -52,7 +52,12 @@ def sampled_below(count: int) -> int:
 
 def sign_code(vector: FloatArray) -> bytes:
     """One bit a dimension, set where the component is positive, padded to whole bytes."""
-    return np.packbits(np.asarray(vector) > 0, bitorder="little").tobytes()
+    return sign_codes(np.asarray(vector)[np.newaxis])[0]
+
+
+def sign_codes(rows: FloatArray) -> list[bytes]:
+    """The sign codes of many vectors, (n, dimension)."""
+    return [code.tobytes() for code in np.packbits(rows > 0, axis=1, bitorder="little")]
 
 
 def code_bytes(space: Space) -> int:

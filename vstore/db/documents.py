@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING, Any
 import apsw
 
 from vstore import arguments
-from vstore.db import feedback, terms, vectors
-from vstore.db.analysis import extra_text
+from vstore.db import feedback
+from vstore.db.adding import NewChunk
 from vstore.db.changes import ONE_DOCUMENT, Change, Version
 from vstore.db.clock import from_datetime, now, to_datetime
 from vstore.db.connection import run
@@ -19,7 +19,7 @@ from vstore.db.expiry import LIVE, NO_DRAFT
 from vstore.db.failures import decoding
 from vstore.db.scope import compile_scope
 from vstore.errors import InputError
-from vstore.types import Chunk, Document, Scope, Space, StoredChunk, StoredDocument, WholeDocument, WriteOutcome
+from vstore.types import Chunk, Document, Scope, Space, StoredChunk, StoredDocument, WholeDocument
 
 if TYPE_CHECKING:
     from vstore.types import FloatArray
@@ -158,17 +158,15 @@ def _document(*row: Any) -> StoredDocument:
 # --- writing ----------------------------------------------------------------------------------------------------------
 
 
-def write(
-    connection: apsw.Connection,
-    tokenize: apsw.FTS5Tokenizer,
-    change: Change,
-    new_vectors: Mapping[str, FloatArray],
-    space: Space,
-    packed: bytes,
-) -> WriteOutcome:
-    """Make a change whose document's text is `packed`; the caller holds the write transaction in which it was found."""
+def replace(
+    connection: apsw.Connection, change: Change, new_vectors: Mapping[str, FloatArray], space: Space, packed: bytes
+) -> list[NewChunk]:
+    """Make a change whose document's text is `packed`, but for what it adds, which is left to `add_chunks`.
+
+    The caller holds the write transaction in which the change was found.
+    """
     if change.outcome == "unchanged":
-        return "unchanged"
+        return []
     document = change.document
     found = [change.vector(connection, space, chunk, new_vectors) for chunk in change.added]
     # The keyword index must be told the old words, title included, so chunks go before the document changes.
@@ -176,9 +174,9 @@ def write(
     remove_chunks(connection, change.removed)
     document_id = put_document(connection, document, packed)
     place_chunks(connection, change.moved)
-    for chunk, vector in zip(change.added, found, strict=True):
-        add_chunk(connection, tokenize, document_id, document.title, chunk, space, vector)
-    return change.outcome
+    return [
+        NewChunk(document_id, document.title, chunk, vector) for chunk, vector in zip(change.added, found, strict=True)
+    ]
 
 
 def forget(connection: apsw.Connection, collection: str, uri: str) -> int:
@@ -200,13 +198,11 @@ def remove_document(connection: apsw.Connection, document_id: int) -> None:
     run(connection, sql, (collection,))
 
 
-def pack(document: Document) -> bytes:
-    """The text of a document as it is stored; half a second for the longest."""
-    return zlib.compress(document.text.encode("utf-8"))
-
-
 def put_document(connection: apsw.Connection, document: Document, packed: bytes) -> int:
-    """Write a document's row, whose text is `packed`, or write over it; its id."""
+    """Write a document's row, whose text is `packed`, or write over it; its id.
+
+    With neither RETURNING nor INSERT ... SELECT, for the reason that `add_chunks` gives.
+    """
     moment = now()
     changed = from_datetime(document.modified_at) if document.modified_at else moment
     run(
@@ -214,16 +210,18 @@ def put_document(connection: apsw.Connection, document: Document, packed: bytes)
         "INSERT INTO collections (name, created_at) VALUES (?, ?) ON CONFLICT (name) DO NOTHING",
         (document.collection, moment),
     )
-    ((document_id,),) = run(
+    run(
         connection,
         "INSERT INTO documents AS d"
         " (collection_id, uri, title, media_type, content_hash, metadata, tags, created_at, updated_at,"
-        " expires_at, pinned, text) SELECT id, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ? FROM collections WHERE name = ?"
+        " expires_at, pinned, text)"
+        " VALUES ((SELECT id FROM collections WHERE name = ?), ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"
         " ON CONFLICT (collection_id, uri) DO UPDATE SET title = excluded.title, media_type = excluded.media_type,"
         " content_hash = excluded.content_hash, metadata = excluded.metadata, tags = excluded.tags,"
         " updated_at = excluded.updated_at, text = excluded.text, pinned = d.pinned OR excluded.pinned,"
-        f" expires_at = coalesce(excluded.expires_at, CASE WHEN {LIVE} THEN d.expires_at END) RETURNING id",
+        f" expires_at = coalesce(excluded.expires_at, CASE WHEN {LIVE} THEN d.expires_at END)",
         (
+            document.collection,
             document.uri,
             document.title,
             document.media_type,
@@ -235,46 +233,23 @@ def put_document(connection: apsw.Connection, document: Document, packed: bytes)
             from_datetime(document.expires_at) if document.expires_at else None,
             document.pinned,
             packed,
-            document.collection,
             moment,
         ),
     )
+    sql = f"SELECT d.id FROM documents AS d WHERE {ONE_DOCUMENT}"
+    ((document_id,),) = run(connection, sql, (document.uri, document.collection))
     return int(document_id)
+
+
+_ENCODER = json.JSONEncoder(ensure_ascii=False, allow_nan=False)  # json.dumps would make one for each value
 
 
 def _json(document: Document, part: str, value: object) -> str:
     arguments.check_depth(value)  # SQLite's JSON has a limit, and Python's is another one in each version
     try:
-        return json.dumps(value, ensure_ascii=False, allow_nan=False)
+        return _ENCODER.encode(value)
     except (TypeError, ValueError) as error:
         raise InputError(f"the {part} of {document.uri} cannot be stored as JSON ({error})") from error
-
-
-def add_chunk(
-    connection: apsw.Connection,
-    tokenize: apsw.FTS5Tokenizer,
-    document_id: int,
-    title: str,
-    chunk: Chunk,
-    space: Space,
-    vector: FloatArray,
-) -> None:
-    """Write a chunk of a document that has this title, with all that is derived from it."""
-    extra = extra_text(tokenize, "\n".join((title, chunk.heading, chunk.text)))
-    rows = run(
-        connection,
-        'INSERT INTO chunks (document_id, ordinal, start, "end", heading, text, extra, content_hash)'
-        " VALUES (?, ?, ?, ?, ?, ?, ?, ?) RETURNING id",
-        (document_id, chunk.ordinal, chunk.start, chunk.end, chunk.heading, chunk.text, extra, chunk.content_hash),
-    )
-    chunk_id = rows[0][0]
-    run(
-        connection,
-        "INSERT INTO chunks_fts (rowid, title, heading, text, extra) VALUES (?, ?, ?, ?, ?)",
-        (chunk_id, title, chunk.heading, chunk.text, extra),
-    )
-    terms.put(connection, tokenize, chunk_id, head=(title, chunk.heading), body=(chunk.text, extra))
-    vectors.put(connection, space, chunk_id, vector)
 
 
 def remove_chunks(connection: apsw.Connection, chunk_ids: Sequence[int]) -> None:
@@ -291,6 +266,8 @@ def remove_chunks(connection: apsw.Connection, chunk_ids: Sequence[int]) -> None
 
 def place_chunks(connection: apsw.Connection, moved: Sequence[tuple[int, Chunk]]) -> None:
     """Give chunks, by their ids, new places in their document. Negative ordinals first: no two share one on the way."""
+    if not moved:
+        return
     negative = "UPDATE chunks SET ordinal = -1 - ordinal WHERE id IN (SELECT value FROM json_each(?))"
     run(connection, negative, (json.dumps([chunk_id for chunk_id, _ in moved]),))
     for chunk_id, chunk in moved:

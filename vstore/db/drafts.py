@@ -17,12 +17,14 @@ from collections import deque
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import replace
+from itertools import islice
 from typing import TYPE_CHECKING
 
 import apsw
 
 from vstore import config, processes
 from vstore.db import documents, feedback, spaces
+from vstore.db.adding import NewChunk, add_chunks, derive, texts_of
 from vstore.db.analysis import tokenizer
 from vstore.db.changes import ONE_DOCUMENT, Change, Version
 from vstore.db.clock import from_datetime, now, to_datetime
@@ -57,8 +59,13 @@ def write(
         change = change.with_nothing_kept()
     if change.size > config.WRITTEN_AT_ONCE:
         return _write_in_parts(database, change, packed, new_vectors, space)
+    tokenize = tokenizer(database.connection())
+    words = derive(tokenize, [texts_of(document.title, chunk) for chunk in change.added])
     with _writing(database, space) as connection:
-        return documents.write(connection, tokenizer(connection), change.again(connection), new_vectors, space, packed)
+        change = change.again(connection)
+        added = documents.replace(connection, change, new_vectors, space, packed)
+        add_chunks(connection, tokenize, space, added, words)
+        return change.outcome
 
 
 def _write_in_parts(
@@ -156,15 +163,18 @@ def _fill(
     with _writing(database, space) as connection:
         hidden = replace(document, uri=name, created_at=None, expires_at=to_datetime(DRAFT), pinned=False)
         draft = documents.put_document(connection, hidden, packed)
-    left = deque(change.added)
+    left, tokenize = deque(change.added), tokenizer(database.connection())
     while left:
+        soon = islice(left, config.PREPARED_AT_ONCE)
+        words = derive(tokenize, [texts_of(document.title, chunk) for chunk in soon])
         with _writing(database, space) as connection:
             _require(connection, name)
-            tokenize, until = tokenizer(connection), time.monotonic() + config.WRITE_HOLD_S
-            while left:
-                chunk = left.popleft()
-                vector = change.vector(connection, space, chunk, new_vectors)
-                documents.add_chunk(connection, tokenize, draft, document.title, chunk, space, vector)
+            until = time.monotonic() + config.WRITE_HOLD_S
+            while left and texts_of(document.title, left[0]) in words:
+                some = [left.popleft() for _ in range(min(len(left), config.ADDED_AT_ONCE))]
+                found = [change.vector(connection, space, chunk, new_vectors) for chunk in some]
+                new = [NewChunk(draft, document.title, *one) for one in zip(some, found, strict=True)]
+                add_chunks(connection, tokenize, space, new, words)
                 if time.monotonic() >= until:
                     break
 

@@ -117,8 +117,7 @@ def put_vectors(connection: apsw.Connection, space: Space, new: Mapping[int, Flo
         f"AND id NOT IN (SELECT chunk_id FROM codes_g{space.number})"
     )
     wanted = [row[0] for row in run(connection, sql, (ids,))]
-    for chunk_id in wanted:
-        vectors.put(connection, space, chunk_id, new[chunk_id])
+    vectors.put(connection, space, wanted, [new[chunk_id] for chunk_id in wanted])
     return len(wanted)
 
 

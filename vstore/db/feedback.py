@@ -114,6 +114,8 @@ def release(connection: apsw.Connection, chunk_ids: Sequence[int]) -> None:
 
     A document is relevant when a part of it was; that one part was not says nothing about what replaces it.
     """
+    if not chunk_ids:
+        return
     chosen = "chunk_id IN (SELECT value FROM json_each(?))"
     ids = (json.dumps(list(chunk_ids)),)
     run(connection, f"DELETE FROM feedback WHERE grade <= 0 AND {chosen}", ids)

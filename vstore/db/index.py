@@ -27,6 +27,7 @@ from vstore.db import (
     spaces,
     traces,
 )
+from vstore.db.adding import NewChunk, Prepared, add_chunks
 from vstore.db.analysis import tokenizer
 from vstore.db.changes import Change, Version
 from vstore.db.clock import from_datetime, now, to_datetime
@@ -137,28 +138,47 @@ class SqliteIndex:
     ) -> list[WriteOutcome | InputError]:
         """See `Index.write`."""
         outcomes: list[WriteOutcome | InputError] = []
+        added: list[NewChunk] = []
+        names: set[tuple[str, str]] = set()
         try:
             with translated(self.path):
-                first = documents.pack(cuts[0][0])  # may take longer than all the rest, so not under the lock
+                ready = Prepared.of(tokenizer(self._database.connection()), cuts, vectors)
             with self._database.write() as connection:
                 spaces.require_active(connection, space)
                 tokenize, until = tokenizer(connection), time.monotonic() + config.WRITE_HOLD_S
-                for document, chunks in cuts:
-                    version = Version.of(connection, document.collection, document.uri)
+                for (document, chunks), packed in zip(cuts, ready.packed, strict=False):
+                    name = document.collection, document.uri
+                    if name in names:  # the chunks of the one before may not be there yet
+                        break
+                    names.add(name)
+                    version = Version.of(connection, *name)
                     if max(len(chunks), version.count) > config.WRITTEN_AT_ONCE:
                         break
                     change = Change.of(connection, version, document, chunks)
-                    packed = documents.pack(document) if outcomes else first
-                    outcomes.append(documents.write(connection, tokenize, change, vectors, space, packed))
+                    added += documents.replace(connection, change, vectors, space, packed)
+                    outcomes.append(change.outcome)
+                    if len(added) >= config.ADDED_AT_ONCE:
+                        add_chunks(connection, tokenize, space, added, ready.words)
+                        added.clear()
                     if time.monotonic() >= until:
                         break
+                add_chunks(connection, tokenize, space, added, ready.words)
             if not outcomes:
-                outcomes.append(drafts.write(self._database, *cuts[0], first, vectors, space))
+                outcomes.append(drafts.write(self._database, *cuts[0], ready.packed[0], vectors, space))
         except InputError as error:  # and all of them were undone
-            tried = len(outcomes) + 1
-            if tried == 1:
-                return [error]
-            return [one for cut in cuts[:tried] for one in self.write([cut], vectors, space)]
+            tried = cuts[: len(outcomes) + 1]
+            return [error] if len(tried) == 1 else self._write_singly(tried, vectors, space)
+        return outcomes
+
+    def _write_singly(
+        self, cuts: Sequence[Cut], vectors: Mapping[str, FloatArray], space: Space
+    ) -> list[WriteOutcome | InputError]:
+        """As `write`, each document by itself, up to the first that cannot be stored."""
+        outcomes: list[WriteOutcome | InputError] = []
+        for cut in cuts:
+            outcomes += self.write([cut], vectors, space)
+            if isinstance(outcomes[-1], InputError):
+                break
         return outcomes
 
     def save_adapter(

@@ -244,10 +244,10 @@ class Mender:
         """Put these vectors in the place of what is there. Chunks that are gone meanwhile are passed over."""
         with self._database.write() as connection:
             among = "id IN (SELECT value FROM json_each(?))"
-            here = run(connection, f"SELECT id FROM chunks WHERE {among}", (json.dumps(list(new)),))
-            _drop(connection, space.number, [row[0] for row in here])
-            for (chunk_id,) in here:
-                vectors.put(connection, space, chunk_id, new[chunk_id])
+            rows = run(connection, f"SELECT id FROM chunks WHERE {among}", (json.dumps(list(new)),))
+            here = [chunk_id for (chunk_id,) in rows]
+            _drop(connection, space.number, here)
+            vectors.put(connection, space, here, [new[chunk_id] for chunk_id in here])
         return len(here)
 
     def vectors_beside(self) -> int:

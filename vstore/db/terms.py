@@ -10,9 +10,8 @@ from __future__ import annotations
 import json
 import zlib
 from collections import Counter
-from collections.abc import Mapping, Sequence
-from functools import lru_cache
-from itertools import chain
+from collections.abc import Sequence
+from itertools import chain, pairwise
 
 import apsw
 import numpy as np
@@ -20,30 +19,47 @@ from numpy.typing import NDArray
 
 from vstore import config
 from vstore.db.analysis import stems
-from vstore.db.connection import run
+from vstore.db.connection import run, run_many
 from vstore.db.failures import decoding
 from vstore.types import Term
 
 _ID = np.dtype("<u4")
 _BYTES_PER_STEM = 5
 
+Entry = tuple[int, bytes, bytes]  # of a chunk: its length, and the blobs of its head and body columns
 
-@lru_cache(config.STEM_IDS)
+
+class _Ids(dict[str, int]):
+    """Ids of stems, made when they are first asked for; a dictionary, for no function is called for those known."""
+
+    def __missing__(self, stem: str) -> int:
+        if len(self) >= config.STEM_IDS:
+            self.clear()
+        self[stem] = number = zlib.crc32(stem.encode("utf-8", "replace"))
+        return number
+
+
+_ids = _Ids()
+
+
 def stem_id(stem: str) -> int:
     """The 32-bit id under which a stem is kept."""
-    return zlib.crc32(stem.encode("utf-8", "replace"))
+    return _ids[stem]
 
 
-def pack(counts: Mapping[int, int]) -> bytes:
-    """Stem ids and their counts as a blob."""
-    ids = np.fromiter(counts.keys(), dtype=_ID, count=len(counts))
-    capped = np.minimum(np.fromiter(counts.values(), dtype=np.int64, count=len(counts)), 255).astype(np.uint8)
-    order = np.argsort(ids)
-    return ids[order].tobytes() + capped[order].tobytes()
+def pack(lists: Sequence[Sequence[int]]) -> list[bytes]:
+    """A blob for each of these lists of stem ids, in which an id is as often as the stem occurs."""
+    sizes = [len(ids) for ids in lists]
+    ids = np.fromiter(chain.from_iterable(lists), dtype=np.int64, count=sum(sizes))
+    numbers = np.arange(len(lists) + 1) << 32
+    keys, counts = np.unique(np.repeat(numbers[:-1], sizes) | ids, return_counts=True)
+    distinct, capped = (keys & 0xFFFFFFFF).astype(_ID), np.minimum(counts, 255).astype(np.uint8)
+    ends = np.searchsorted(keys, numbers).tolist()
+    return [distinct[start:end].tobytes() + capped[start:end].tobytes() for start, end in pairwise(ends)]
 
 
 def unpack(blob: bytes) -> dict[int, int]:
-    """The inverse of `pack`, up to the cap on counts."""
+    """The stem ids of a blob and their counts."""
     ids, counts, _ = joined([blob])
     return dict(zip(ids.tolist(), counts.tolist(), strict=True))
 
@@ -70,25 +86,22 @@ def holders(stem_ids: Sequence[int], rows: Sequence[tuple[bytes, bytes]]) -> Cou
     return Counter((once & 0xFFFFFFFF).tolist())
 
 
-def put(
-    connection: apsw.Connection, tokenize: apsw.FTS5Tokenizer, chunk_id: int, head: Sequence[str], body: Sequence[str]
-) -> None:
-    """Write the forward index of one chunk from the texts of its head and body columns."""
-    run(
-        connection,
-        "INSERT INTO chunk_terms (chunk_id, length, head, body) VALUES (?, ?, ?, ?)",
-        (chunk_id, *entry(tokenize, head, body)),
-    )
+def put(connection: apsw.Connection, chunk_ids: Sequence[int], entries: Sequence[Entry]) -> None:
+    """Write the forward index of chunks."""
+    sql = "INSERT INTO chunk_terms (chunk_id, length, head, body) VALUES (?, ?, ?, ?)"
+    run_many(connection, sql, [(chunk_id, *entry) for chunk_id, entry in zip(chunk_ids, entries, strict=True)])
 
 
-def entry(tokenize: apsw.FTS5Tokenizer, head: Sequence[str], body: Sequence[str]) -> tuple[int, bytes, bytes]:
-    """The forward index of one chunk: its length, and the blobs of its head and body columns."""
-    head_counts, body_counts = _stem_counts(tokenize, head), _stem_counts(tokenize, body)
-    return head_counts.total() + body_counts.total(), pack(head_counts), pack(body_counts)
+def entries(tokenize: apsw.FTS5Tokenizer, chunks: Sequence[tuple[Sequence[str], Sequence[str]]]) -> list[Entry]:
+    """The forward index of chunks, each given by the texts of its head and of its body columns."""
+    ids = [_stem_ids(tokenize, texts) for columns in chunks for texts in columns]
+    blobs = pack(ids)
+    lengths = (len(head) + len(body) for head, body in zip(ids[::2], ids[1::2], strict=True))
+    return [*zip(lengths, blobs[::2], blobs[1::2], strict=True)]
 
 
-def _stem_counts(tokenize: apsw.FTS5Tokenizer, texts: Sequence[str]) -> Counter[int]:
-    return Counter(map(stem_id, chain.from_iterable(stems(tokenize, text) for text in texts)))
+def _stem_ids(tokenize: apsw.FTS5Tokenizer, texts: Sequence[str]) -> list[int]:
+    return [*map(_ids.__getitem__, chain.from_iterable(stems(tokenize, text) for text in texts if text))]
 
 
 @decoding

@@ -16,8 +16,8 @@ import numpy as np
 
 from vstore import config
 from vstore.db import bm25
-from vstore.db.codes import SCATTERED, Codes, code_bytes, sampled, sampled_below, sign_code
-from vstore.db.connection import run
+from vstore.db.codes import SCATTERED, Codes, code_bytes, sampled, sampled_below, sign_code, sign_codes
+from vstore.db.connection import run, run_many
 from vstore.db.failures import decoding
 from vstore.db.scope import Ids, Sql
 from vstore.errors import InputError
@@ -41,18 +41,19 @@ def create_tables(connection: apsw.Connection, number: int) -> None:
         )
 
 
-def put(connection: apsw.Connection, space: Space, chunk_id: int, vector: FloatArray) -> None:
-    """Store the vector and the code of one chunk."""
-    blob = to_blob(vector, space.dimension)
-    run(
+def put(connection: apsw.Connection, space: Space, chunk_ids: Sequence[int], vectors: Sequence[FloatArray]) -> None:
+    """Store the vectors and the codes of chunks, and raise as `to_blob` does."""
+    rows = _rows(vectors, space.dimension)
+    blobs = [row.tobytes() for row in rows]
+    run_many(
         connection,
         f"INSERT INTO vectors_g{space.number} (chunk_id, vector, crc32) VALUES (?, ?, ?)",
-        (chunk_id, blob, zlib.crc32(blob)),
+        zip(chunk_ids, blobs, map(zlib.crc32, blobs), strict=True),
     )
-    run(
+    run_many(
         connection,
         f"INSERT INTO codes_g{space.number} (chunk_id, code) VALUES (?, ?)",
-        (chunk_id, sign_code(vector)),
+        zip(chunk_ids, sign_codes(rows), strict=True),
     )
 
 
@@ -88,13 +89,19 @@ def get_many(connection: apsw.Connection, space: Space, chunk_ids: Sequence[int]
 
 def to_blob(vector: FloatArray, dimension: int) -> bytes:
     """Little-endian float32 bytes. Raises InputError for a wrong shape, NaN, infinity or a length of (nearly) 0."""
-    array = np.asarray(vector, dtype="<f4")
-    if array.shape != (dimension,):
-        raise InputError(f"a vector of shape {array.shape} does not fit this store, which has {dimension} dimensions")
-    squared_length = float(np.sum(np.square(array, dtype=np.float64)))
-    if not _SHORTEST <= squared_length <= _LONGEST:  # as NaN is not
+    return _rows([vector], dimension).tobytes()
+
+
+def _rows(vectors: Sequence[FloatArray], dimension: int) -> FloatArray:
+    """Little-endian float32, (n, dimension)."""
+    for shape in map(np.shape, vectors):
+        if shape != (dimension,):
+            raise InputError(f"a vector of shape {shape} does not fit this store, which has {dimension} dimensions")
+    rows = np.array(vectors, dtype="<f4").reshape(-1, dimension)
+    squared_lengths = np.sum(np.square(rows, dtype=np.float64), axis=1)
+    if not np.all((squared_lengths >= _SHORTEST) & (squared_lengths <= _LONGEST)):  # as NaN is not
         raise InputError("the embedder returned a vector with NaN, infinity or length 0; such text cannot be compared")
-    return array.tobytes()
+    return rows
 
 
 def rank(
