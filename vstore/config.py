@@ -227,6 +227,7 @@ REWORDING_WORDS: Final = 8  # words added to a query to bring a document back; a
 
 ADAPTER_ALPHA: Final = 0.3  # of a whole step; 0.5 gains as much, 1 next to nothing (eight collections)
 ADAPTER_PULL: Final = 0.2  # of the mean of what came first; 0.1 and 0.3 gain a little less
+PULL_ALONE: Final = 0.3  # the same without a map: .2 gains .0068 on six collections, .5 .0087 but loses on one of them
 PULL_DEPTH: Final = 10  # candidates that pull; 5 and 20 gain as much
 ADAPTER_DEPTH: Final = 50  # candidates of a query that the adapter learns to rank; 30 gained a little less
 ADAPTER_TEACHER: Final = 0.1  # temperature of fused scores scaled to [0, 1], for teaching and pulling; 0.3 gains less

@@ -55,8 +55,7 @@ def store(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.setenv("VSTORE_CONFIG", str(tmp_path / "none.toml"))
     embedder = ToyEmbedder()
     embedder.name = f"toy {NASTY}"
-    monkeypatch.setattr("vstore.serving.Serving.embedder", lambda self: embedder)
-    monkeypatch.setattr("vstore.store.Serving.embedder", lambda self: embedder)
+    monkeypatch.setattr("vstore.store.Serving._choose", lambda self, space: embedder)
     with Store(tmp_path / "m.db", embedder, log=True, metrics=True) as opened:
         opened.remember(
             f"# head {NASTY}\nwords {NASTY}",
@@ -137,7 +136,7 @@ def test_no_command_prints_it(store: Path, arguments: tuple[str, ...]) -> None:
 
 
 def test_names_of_files_are_shown_safely(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("vstore.store.Serving.embedder", lambda self: ToyEmbedder())
+    monkeypatch.setattr("vstore.store.Serving._choose", lambda self, space: ToyEmbedder())
     (tmp_path / "in").mkdir()
     (tmp_path / "in" / "a\n9 added \x1b[2J.txt").write_bytes(b"")
     result = run(tmp_path / "m.db", "-q", "add", str(tmp_path / "in"))

@@ -108,7 +108,7 @@ def test_a_bad_call_has_the_outcome_written_beside_it(
     store_path: Path, monkeypatch: pytest.MonkeyPatch, case: Call
 ) -> None:
     monkeypatch.setenv("VSTORE_CONFIG", str(store_path.with_name("none.toml")))
-    monkeypatch.setattr("vstore.store.Serving.embedder", lambda self: ToyEmbedder(16))
+    monkeypatch.setattr("vstore.store.Serving._choose", lambda self, space: ToyEmbedder(16))
     monkeypatch.chdir(store_path.parent)
     result = CliRunner().invoke(main, ["--db", str(store_path), "-q", *case.arguments], input=case.stdin)
     assert result.exception is None or isinstance(result.exception, SystemExit), result.exception

@@ -68,7 +68,7 @@ COMMANDS = (
 def test_a_text_that_speaks_to_its_reader_changes_nothing(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, case: Case
 ) -> None:
-    monkeypatch.setattr("vstore.store.Serving.embedder", lambda self: ToyEmbedder(16))
+    monkeypatch.setattr("vstore.store.Serving._choose", lambda self, space: ToyEmbedder(16))
     path = tmp_path / "m.db"
     with Store(path, ToyEmbedder(16)) as store:
         store.remember("the mill keeps its own books", uri="other")

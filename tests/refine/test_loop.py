@@ -92,7 +92,7 @@ def test_too_few_queries_for_a_map_are_enough_for_the_pull_alone(tmp_path: Path)
         with store.index.snapshot() as snapshot:
             adapter = snapshot.adapter
         assert adapter is not None
-        assert (np.abs(adapter.weights).max(), adapter.alpha, adapter.pull) == (0.0, 0.0, config.ADAPTER_PULL)
+        assert (np.abs(adapter.weights).max(), adapter.alpha, adapter.pull) == (0.0, 0.0, config.PULL_ALONE)
         again = run(store)
         assert (again.status, serving(store)) == ("kept", record.model)
         assert again.decision is not None and "it takes at least 15 and 8" in again.decision

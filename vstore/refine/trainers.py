@@ -100,7 +100,7 @@ def adapter(material: Material) -> Sequence[Candidate]:
 def pull_alone(embedder: Embedder) -> Candidate:
     """An adapter that moves no query before it was searched for, and then towards what came first."""
     nowhere = np.zeros((embedder.dimension, embedder.dimension), dtype=np.float32)
-    made = of_adapter(Adapter(nowhere, 0.0, config.ADAPTER_PULL), {"trainer": "pull"}, embedder)
+    made = of_adapter(Adapter(nowhere, 0.0, config.PULL_ALONE), {"trainer": "pull"}, embedder)
     return replace(made, halfway=None, crossfitted=None, untaught=True)
 
 
