@@ -344,6 +344,8 @@ def test_where_too_many_have_the_same_words_lists_do_not_tell(
     assert listed(index, "rare often", 1) == (1,)
     assert listed(index, "rare often", 2) is None
     assert listed(index, "rare often", 4) == (1, 2, 3, 4)
+    monkeypatch.setattr(lexical, "holders", None)  # which is not even asked for a single word that many have
+    assert listed(index, "often", 4) is None
 
 
 def test_a_word_that_is_often_in_a_text_is_told_from_one_that_is_there_once(

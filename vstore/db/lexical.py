@@ -73,6 +73,8 @@ def likeliest(
     To list the chunks of a term takes FTS5 an eighth of the time of a bm25() for each. None where more than
     KEYWORD_ALIKE have the same terms as the last, so that only their frequencies tell which are better.
     """
+    if len(terms) == 1 and terms[0].document_frequency > config.KEYWORD_ALIKE:
+        return None  # without listing them: a common word may be in every chunk
     chunks, _ = bm25.totals(connection)
     lists = [holders(connection, term, scope) for term in terms]
     weights = [bm25.idf(chunks, term.document_frequency) for term in terms]
