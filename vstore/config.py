@@ -157,7 +157,8 @@ MAX_QUERY_TERMS: Final = 64  # rarest terms kept; 1,000 OR-ed terms take seconds
 KEYWORD_EXACT: Final = 5_000  # postings of all terms that FTS5 scores one by one, 0.65 us each; lists are no faster
 KEYWORD_LISTED: Final = 20_000  # postings of the rarest terms whose chunks are listed, 0.15 microseconds each
 KEYWORD_POSTINGS: Final = 10_000  # of the rarest terms that FTS5 scores where lists do not tell chunks apart
-KEYWORD_SHARE: Final = 0.1  # of the chunks, where that is more: in a large store rare terms have more postings, too
+KEYWORD_LISTED_SHARE: Final = 0.2  # of the chunks, where that is more: in a large store rare terms have more, too
+KEYWORD_SHARE: Final = 0.1  # the same of those that FTS5 scores
 KEYWORD_CANDIDATES: Final = (
     600  # chunks, or as many as asked for if more, that are then scored by all terms; 300 lost .007 once
 )

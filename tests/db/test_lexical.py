@@ -244,6 +244,8 @@ def read_few(patch: pytest.MonkeyPatch, postings: int) -> None:
     """Have so many postings read, by whichever way, where all together are more."""
     for bound in ("KEYWORD_EXACT", "KEYWORD_LISTED", "KEYWORD_POSTINGS"):
         patch.setattr(config, bound, postings)
+    for share in ("KEYWORD_LISTED_SHARE", "KEYWORD_SHARE"):
+        patch.setattr(config, share, 0.0)
 
 
 both_ways = pytest.mark.parametrize("alike", [0, 1_400], ids=["walked", "listed"])
@@ -362,7 +364,6 @@ def test_a_word_that_is_often_in_a_text_is_told_from_one_that_is_there_once(
 def test_an_exact_search_reads_all_postings(index: SqliteIndex, monkeypatch: pytest.MonkeyPatch) -> None:
     """Three chunks have `common` alone, too short to be beaten by the long ones that have `rare`."""
     read_few(monkeypatch, 1)
-    monkeypatch.setattr(config, "KEYWORD_SHARE", 0.0)
     monkeypatch.setattr(config, "KEYWORD_CANDIDATES", 2)
     put(index, "a", "rare", "rare", *["common"] * 3, *["other"] * 9)
     with index.snapshot() as snapshot:
@@ -381,7 +382,7 @@ def test_the_rarest_term_is_searched_however_common_it_is(index: SqliteIndex, mo
 
 def test_a_large_store_has_more_postings_to_spare(index: SqliteIndex, monkeypatch: pytest.MonkeyPatch) -> None:
     read_few(monkeypatch, 1)
-    monkeypatch.setattr(config, "KEYWORD_SHARE", 0.5)
+    monkeypatch.setattr(config, "KEYWORD_LISTED_SHARE", 0.5)
     put(index, "a", "red", "red", "blue", "blue", "grey", "grey", "grey", "grey")
     # Of 8 chunks half are 4 postings, which the two terms have, so that no chunk with either is missed.
     assert search(index, "red blue", limit=4).chunk_ids == (1, 2, 3, 4)

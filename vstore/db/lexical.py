@@ -54,9 +54,12 @@ def rank(
     if scope is not None and len(scope) <= config.KEYWORD_SCOPE:
         return scored(connection, wanted, scope.tolist(), limit)
     count = max(limit, config.KEYWORD_CANDIDATES)
-    candidates = likeliest(connection, rarest(connection, wanted, scope, limit, config.KEYWORD_LISTED), scope, count)
+    chunks, _ = bm25.totals(connection)
+    spare = max(config.KEYWORD_LISTED, config.KEYWORD_LISTED_SHARE * chunks)
+    candidates = likeliest(connection, rarest(connection, wanted, scope, limit, spare), scope, count)
     if candidates is None:
-        essential = rarest(connection, wanted, scope, limit, config.KEYWORD_POSTINGS)
+        spare = max(config.KEYWORD_POSTINGS, config.KEYWORD_SHARE * chunks)
+        essential = rarest(connection, wanted, scope, limit, spare)
         if len(essential) == len(wanted):
             return walk(connection, wanted, scope, limit)
         candidates = walk(connection, essential, scope, count).chunk_ids
@@ -121,15 +124,14 @@ def walk(connection: apsw.Connection, terms: Sequence[Term], scope: Ids | None, 
 
 
 def rarest(
-    connection: apsw.Connection, terms: Sequence[Term], scope: Ids | None, limit: int, postings: int
+    connection: apsw.Connection, terms: Sequence[Term], scope: Ids | None, limit: int, spare: float
 ) -> Sequence[Term]:
-    """Of the terms, which come rarest first, those that have so many postings together, or more in a large store.
+    """Of the terms, which come rarest first, those that have up to `spare` postings together.
 
     A term that goes beyond that is among them where those before it do not have `limit` postings, or, by the scope's
     share of all chunks, should not have so many in scope.
     """
     chunks, _ = bm25.totals(connection)
-    spare = max(postings, config.KEYWORD_SHARE * chunks)
     share = 1.0 if scope is None else len(scope) / max(1, chunks)
     read = pairwise(accumulate((term.document_frequency for term in terms), initial=0))
     return [term for term, (before, after) in zip(terms, read, strict=True) if after <= spare or before * share < limit]
