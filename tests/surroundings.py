@@ -1,7 +1,7 @@
 """What the suite asks of its machine. Imported before all else: the processes it starts inherit what is set here.
 
-What a user has set stays. No claim hangs on it: power losses and lying disks are played by `faults/disk.py`, and what a
-kill leaves does not depend on the disk.
+A folder and numbers of threads that a user has set stay. No claim hangs on it: power losses and lying disks are played
+by `faults/disk.py`, and what a kill leaves does not depend on the disk.
 """
 
 from __future__ import annotations

@@ -55,7 +55,7 @@ class Prepared:
     """What is made of documents before the lock of writers is taken: half of the work of writing them."""
 
     packed: list[bytes]  # the text of each, as `pack` makes it
-    words: dict[Texts, Words]  # what follows from the texts of chunks with new vectors
+    words: dict[Texts, Words]  # what follows from the texts of chunks with new vectors, but those of a long document
 
     @classmethod
     def of(cls, tokenize: apsw.FTS5Tokenizer, cuts: Sequence[Cut], new_vectors: Mapping[str, FloatArray]) -> Prepared:
@@ -73,7 +73,7 @@ class Prepared:
                 if not packed:
                     raise
                 break  # those before it are written first
-            texts += new if len(new) <= config.WRITTEN_AT_ONCE else ()
+            texts += new if len(chunks) <= config.WRITTEN_AT_ONCE else ()  # of a long one they are derived in parts
         return cls(packed, derive(tokenize, texts))
 
 

@@ -26,7 +26,7 @@ from vstore import config, processes
 from vstore.db import documents, feedback, spaces
 from vstore.db.adding import NewChunk, add_chunks, derive, texts_of
 from vstore.db.analysis import tokenizer
-from vstore.db.changes import ONE_DOCUMENT, Change, Version
+from vstore.db.changes import Change, Version
 from vstore.db.clock import from_datetime, now, to_datetime
 from vstore.db.connection import Database, run
 from vstore.db.expiry import DRAFT, LIVE
@@ -93,16 +93,12 @@ def _write_in_parts(
 
 def forget(connection: apsw.Connection, collection: str, uri: str) -> int:
     """As `documents.forget`, but a document of many chunks becomes a draft that nobody is at work on, for `sweep`."""
-    sql = (
-        f"SELECT d.id, (SELECT count(*) FROM chunks AS c WHERE c.document_id = d.id) FROM documents AS d "
-        f"WHERE {ONE_DOCUMENT}"
-    )
-    for document_id, count in run(connection, sql, (uri, collection)):
-        if count > config.WRITTEN_AT_ONCE:
-            feedback.erase(connection, document_id)
-            _hide(connection, document_id)
-            return int(count)
-    return documents.forget(connection, collection, uri)
+    version = Version.of(connection, collection, uri)
+    if version.document_id is None or version.count <= config.WRITTEN_AT_ONCE:
+        return documents.forget(connection, collection, uri)
+    feedback.erase(connection, version.document_id)
+    _hide(connection, version.document_id)
+    return version.count
 
 
 def sweep(database: Database) -> None:
@@ -182,11 +178,11 @@ def _fill(
 def _require(connection: apsw.Connection, name: str, chunks: int = 0) -> int:
     """The id of a draft, which somebody may have erased who took its process for dead, or replaced with the store.
 
-    It has to have at least as many chunks.
+    It has to have at least as many chunks, if any are named: counting them takes the longer, the more there are.
     """
-    sql = f"SELECT d.id, (SELECT count(*) FROM chunks AS c WHERE c.document_id = d.id) FROM {_DRAFTS} AND d.uri = ?"
-    for draft, count in run(connection, sql, (name,)):
-        if count >= chunks:
+    for (draft,) in run(connection, f"SELECT d.id FROM {_DRAFTS} AND d.uri = ?", (name,)):
+        sql = "SELECT count(*) FROM chunks WHERE document_id = ?"
+        if not chunks or run(connection, sql, (draft,))[0][0] >= chunks:
             return int(draft)
     raise StoreError("what was being written was erased by another process meanwhile; add it again")
 
