@@ -73,19 +73,24 @@ def test_a_ranking_is_that_of_brute_force(
 
 
 @pytest.mark.parametrize("resident_from", [1, config.UNLIMITED])
-def test_sign_codes_choose_by_the_number_of_equal_signs(
-    shared: SqliteIndex, monkeypatch: pytest.MonkeyPatch, resident_from: int
+@pytest.mark.parametrize("low", [0, 30])
+def test_sign_codes_choose_by_equal_signs_and_of_these_by_the_size_of_the_querys_components(
+    shared: SqliteIndex, monkeypatch: pytest.MonkeyPatch, resident_from: int, low: int
 ) -> None:
     monkeypatch.setattr(config, "CODES_FROM_SEARCH", resident_from)
     monkeypatch.setattr(config, "EXACT_SCAN_CHUNKS", 0)
     monkeypatch.setattr(config, "CODE_CANDIDATES", 20)
     monkeypatch.setattr(config, "CODE_OVERSAMPLING", 1)
+    monkeypatch.setattr(config, "CODES_WEIGHED", 2)
     vectors, query = unit_vectors(1, N, DIMENSION), unit_vectors(5, 1, DIMENSION)[0]
     differing = ((vectors > 0) != (query > 0)).sum(axis=1)
-    chosen = sorted(range(N), key=lambda number: (differing[number], number))[:20]
+    agreement = np.where(vectors > 0, query, -query).sum(axis=1)
+    near = sorted(range(low, N), key=lambda number: (differing[number], number))[:40]
+    chosen = sorted(near, key=lambda number: -agreement[number])[:20]
     expected = tuple(chunk_id for chunk_id, _ in brute_force(query, chosen, 10))
+    scope = Scope((), parse({"n": {"$gte": low}})) if low else Scope()
     with shared.snapshot() as snapshot:
-        assert snapshot.dense(query, Scope(), 10).chunk_ids == expected
+        assert snapshot.dense(query, scope, 10).chunk_ids == expected
 
 
 @pytest.mark.parametrize("resident_from", [1, config.UNLIMITED])

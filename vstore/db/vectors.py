@@ -16,7 +16,7 @@ import numpy as np
 
 from vstore import config
 from vstore.db import bm25
-from vstore.db.codes import SCATTERED, Codes, code_bytes, sampled, sampled_below, sign_code, sign_codes
+from vstore.db.codes import SCATTERED, Codes, code_bytes, empty, products, sampled, sampled_below, sign_code, sign_codes
 from vstore.db.connection import run, run_many
 from vstore.db.failures import decoding
 from vstore.db.scope import Ids, Sql
@@ -116,11 +116,11 @@ def rank(
 ) -> Ranking:
     """The `limit` chunks in scope (None: all) with the highest cosine to `vector`.
 
-    Exact if asked for, and up to EXACT_SCAN_CHUNKS chunks in scope. Above, the vectors with the closest sign codes are
-    compared exactly. `codes` are those of all chunks, if they are in memory; the ranking is the same without them.
+    Exact if asked for, and up to EXACT_SCAN_CHUNKS chunks in scope. Above, the vectors that are likeliest by their sign
+    codes are compared exactly. `codes` are those of all chunks, if they are in memory; the ranking is the same without.
     """
-    nearest = None if exact else max(config.CODE_CANDIDATES, config.CODE_OVERSAMPLING * limit)
-    chosen, values = _compared(connection, space, vector, scope, nearest, codes)
+    most = None if exact else max(config.CODE_CANDIDATES, config.CODE_OVERSAMPLING * limit)
+    chosen, values = _compared(connection, space, vector, scope, most, codes)
     sql = (
         f"SELECT v.chunk_id, 1.0 - vec_distance_cosine(v.vector, ?) AS score FROM vectors_g{space.number} AS v "
         f"{chosen} ORDER BY score DESC, v.chunk_id LIMIT ?"
@@ -134,21 +134,33 @@ def _compared(
     space: Space,
     vector: FloatArray,
     scope: Ids | None,
-    nearest: int | None,
+    most: int | None,
     codes: Codes | None,
 ) -> Sql:
-    """What follows `... AS v`, the table of vectors, to leave those to compare: the `nearest` by codes (None: all)."""
+    """What follows `... AS v`, the table of vectors, to leave those to compare, by codes; `most` is None for all."""
     chunks, _ = bm25.totals(connection)
     few = (chunks if scope is None else len(scope)) <= config.EXACT_SCAN_CHUNKS
-    if codes is not None and nearest is not None and not few:
-        return _among(codes.closest(sign_code(vector), nearest, scope))
-    in_scope, values = _among(scope) if scope is not None else ("WHERE 1", ())
-    if nearest is None or few or _count(connection, space) != chunks:  # codes are missing
-        return in_scope, values
+    if most is None or few:
+        return _in(scope)
+    code, near = sign_code(vector), config.CODES_WEIGHED * most
+    if codes is not None:
+        return _among(codes.closest(code, near, scope).likeliest(vector, most))
+    if _count(connection, space) != chunks:  # codes are missing
+        return _in(scope)
+    in_scope, values = _in(scope)
     # A code that was damaged counts as the nearest, so that its vector is compared.
     distance = "CASE length(v.code) WHEN ? THEN vec_distance_hamming(vec_bit(v.code), vec_bit(?)) ELSE -1 END"
-    closest = f"SELECT v.chunk_id FROM codes_g{space.number} AS v {in_scope} ORDER BY {distance}, v.chunk_id LIMIT ?"
-    return f"WHERE v.chunk_id IN ({closest})", (*values, code_bytes(space), sign_code(vector), nearest)
+    sql = (
+        f"SELECT v.chunk_id, v.code FROM codes_g{space.number} AS v {in_scope} ORDER BY {distance}, v.chunk_id LIMIT ?"
+    )
+    rows = run(connection, sql, (*values, code_bytes(space), code, near))
+    damaged = [chunk_id for chunk_id, code in rows if len(code) != code_bytes(space)]
+    intact = empty(space).joined([row for row in rows if len(row[1]) == code_bytes(space)])
+    return _among(np.concatenate([np.array(damaged, dtype=np.int64), intact.likeliest(vector, most)]))
+
+
+def _in(scope: Ids | None) -> Sql:
+    return ("WHERE 1", ()) if scope is None else _among(scope)
 
 
 def _among(chunk_ids: Ids) -> Sql:
@@ -204,7 +216,7 @@ def background(rows: FloatArray, vector: FloatArray) -> Background | None:
     """Mean and standard deviation of the cosines between a `sample` and a vector; None without a sample."""
     if not len(rows):
         return None
-    scores = (rows @ (vector / np.linalg.norm(vector))).astype(np.float64)
+    scores = products(rows, vector / np.linalg.norm(vector)).astype(np.float64)
     deviation = float(scores.std())
     # Cosines that are all the same differ by the rounding of float32, and a deviation made of it would magnify it.
     return Background(float(scores.mean()), deviation if deviation > config.ROUNDING else 0.0)
