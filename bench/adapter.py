@@ -99,7 +99,7 @@ class Material:
             view = snapshot.serving(adapter)
             modes: tuple[Mode, ...] = ("hybrid", "dense")
             hybrid, dense = (
-                find(view, _query(question, mode), mode, (self._embedder.fingerprint, vector), {}) for mode in modes
+                find(view, _query(question, mode), (self._embedder.fingerprint, vector), {}) for mode in modes
             )
         rankings = [
             [candidate.chunk_id for candidate in hybrid.candidates],

@@ -220,7 +220,7 @@ def _searched(store: Store, embedder: Embedder, mode: Mode, asked: Iterable[Aske
         query = Query(question.text, config.SHOWN, mode, config.DEFAULT_FUSION, _scope(question))
         with store._index.snapshot() as snapshot:
             vector = (embedder.fingerprint, embedder.embed_queries([query.text])[0]) if mode != "lexical" else None
-            found = pipeline.find(snapshot, query, mode, vector, {})
+            found = pipeline.find(snapshot, query, vector, {})
             ids = [candidate.chunk_id for candidate in found.candidates[: config.SHOWN]]
             uris = [chunk.document.uri for chunk in map(snapshot.chunks(ids).__getitem__, ids)]
         if ids:

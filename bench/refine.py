@@ -486,7 +486,7 @@ def slowdown(store: Store, embedder: Embedder, adapter: Adapter | None, question
         for found, one in zip(times, (None, adapter), strict=True):
             started = time.perf_counter()
             with store.index.snapshot() as snapshot:
-                find(snapshot.serving(one), query, "hybrid", (embedder.fingerprint, vector), {})
+                find(snapshot.serving(one), query, (embedder.fingerprint, vector), {})
             found.append(1000.0 * (time.perf_counter() - started))
     gaps = [after - before for before, after in zip(*times, strict=True)]
     return f"{median(times[0]):.1f}, {median(times[1]):.1f} (median difference {median(gaps):+.1f})"

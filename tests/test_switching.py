@@ -25,7 +25,8 @@ from vstore.embed.runtime import OnnxEmbedder
 from vstore.errors import IncompleteSpaceError, ModelDamagedError, ModelError, SpaceMismatchError
 from vstore.ingest.backfill import switch
 from vstore.refine import beside
-from vstore.search import pipeline
+from vstore.serving import Serving
+from vstore.types import Embedder
 
 TEXTS = ("the cat sat on the mat", "a dog sat", "mat on a mat", "the dog on the cat", "cat")
 
@@ -142,19 +143,19 @@ def test_an_ingest_that_goes_on_during_a_switch_embeds_again(
     assert space is not None and space.number == 2
 
 
-def test_a_search_embedded_just_before_a_switch_is_made_again(
+def test_a_search_whose_model_was_chosen_just_before_a_switch_is_made_again(
     store: Store, path: Path, refined: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    original, calls = pipeline.prepare, []
+    original, calls = Serving.embedder, []
 
-    def prepare(*args: object) -> object:
-        prepared = original(*args)
+    def embedder(self: Serving) -> Embedder:
+        chosen = original(self)
         calls.append(1)
         if len(calls) == 1:
             refine(path, refined)
-        return prepared
+        return chosen
 
-    monkeypatch.setattr(pipeline, "prepare", prepare)
+    monkeypatch.setattr(Serving, "embedder", embedder)
     assert best_cosine(store, "dog cat") == pytest.approx(expected(refined, "dog cat"), abs=1e-5)
     assert len(calls) == 2
 

@@ -93,7 +93,8 @@ def test_timings_name_every_stage(store: Store) -> None:
         "confidence",
         "total",
     }
-    assert timings["total"] >= sum(ms for stage, ms in timings.items() if stage != "total")
+    in_turn = sum(ms for stage, ms in timings.items() if stage not in {"total", "terms", "lexical"})
+    assert timings["total"] >= in_turn, "keywords alone are ranked beside something else"
     assert set(store.search("red", mode="lexical").timings) == {
         "embed",
         "terms",

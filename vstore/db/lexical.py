@@ -80,10 +80,14 @@ def likeliest(
         return None  # without listing them: a common word may be in every chunk
     chunks, _ = bm25.totals(connection)
     lists = [holders(connection, term, scope) for term in terms]
-    weights = [bm25.idf(chunks, term.document_frequency) for term in terms]
-    ids, places = np.unique(np.concatenate(lists), return_inverse=True)
+    idfs = [bm25.idf(chunks, term.document_frequency) for term in terms]
+    listed, weights = np.concatenate(lists), np.repeat(idfs, [len(holding) for holding in lists])
+    order = np.argsort(listed, kind="stable")  # which merges lists that are ascending each, in half of unique's time
+    listed, weights = listed[order], weights[order]
+    begins = np.diff(listed, prepend=-1) > 0
+    ids = listed[begins]
     # Chunks with the same terms get the very same sum, for it is added up in the order of the terms.
-    sums = np.bincount(places, weights=np.repeat(weights, [len(listed) for listed in lists]))
+    sums = np.bincount(np.cumsum(begins) - 1, weights=weights)
     if len(ids) > count:
         last = np.partition(sums, len(ids) - count)[len(ids) - count]
         if np.count_nonzero(sums == last) > config.KEYWORD_ALIKE:

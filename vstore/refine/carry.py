@@ -55,7 +55,7 @@ def carried_over(
 def _first(view: Snapshot, query: Query, fingerprint: str, vector: FloatArray) -> set[int]:
     """The chunks that a reader of a plain hybrid search would see first."""
     plain = replace(query, k=config.SHOWN, mode="hybrid", stages=(), optional=())
-    found = find(view, plain, "hybrid", (fingerprint, vector), {})
+    found = find(view, plain, (fingerprint, vector), {})
     return {candidate.chunk_id for candidate in found.candidates[: config.SHOWN]}
 
 

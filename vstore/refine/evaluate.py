@@ -152,7 +152,7 @@ def _served(
     snapshot: Snapshot, system: System, vector: FloatArray, query: AskedQuery, relevance: Relevance | None
 ) -> Served:
     view = system.view(snapshot)
-    found = find(view, as_asked(query), "hybrid", (system.embedder.fingerprint, vector), {})
+    found = find(view, as_asked(query), (system.embedder.fingerprint, vector), {})
     fused = tuple(candidate.chunk_id for candidate in found.candidates)
     dense = found.evidence.dense.chunk_ids
     return Served(

@@ -40,7 +40,7 @@ def searched(index: Index, embedder: Embedder, query: Query, vector: FloatArray)
     plain = replace(query, k=config.ADAPTER_DEPTH, mode="hybrid", stages=(), optional=())
     with index.snapshot() as snapshot:
         view = snapshot.serving(None)
-        yield view, find(view, plain, "hybrid", (embedder.fingerprint, vector), {})
+        yield view, find(view, plain, (embedder.fingerprint, vector), {})
 
 
 def grades_by_chunk(

@@ -1,4 +1,4 @@
-"""Search, in order: embed -> retrieve by keyword and by meaning -> fuse -> stages -> fetch the best k -> context.
+"""Search, in order: embed | rank by keywords -> rank by meaning -> fuse -> stages -> fetch the best k -> context.
 
 Fusion puts what holds the quoted phrases before all else; of the stages, those that the caller passes act before those
 that are built in. At last every result gets its confidence.
@@ -9,7 +9,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -20,6 +20,7 @@ from vstore.errors import ModelError, QueryError
 from vstore.results import Hit, Results
 from vstore.search import confidence, fuse, optional
 from vstore.search.context import counter, expand
+from vstore.search.meanwhile import meanwhile
 from vstore.search.stages import STAGES, Facts, crowded
 from vstore.search.wording import holders_first, quoted, unmatched, wanting
 from vstore.storage import Index, Snapshot
@@ -53,9 +54,15 @@ def search(index: Index, embedder: Callable[[], Embedder], query: Query, *, expl
     timings: dict[str, float] = {}
     with _timed(timings, "total"):
         with _timed(timings, "embed"):
-            mode, degraded, model, question = prepare(embedder, query)
+            model, degraded = _model(embedder, query)  # before the snapshot, which shall not wait for a download
         with index.snapshot() as snapshot:
-            found = find(snapshot, query, mode, question, timings)
+            question, keywords = None, None
+            if model is not None:
+                with meanwhile(lambda: _by_keywords(snapshot, query, timings)) as ranked, _timed(timings, "embed"):
+                    question, degraded = _embedded(model, query)
+                keywords = ranked.result()
+            mode = served_mode(query, question)
+            found = find(snapshot, query, question, timings, keywords)
             with _timed(timings, "fetch"):
                 hits = _hits(snapshot, found.candidates[: query.k], query.text if explain else "")
             if query.context:
@@ -109,30 +116,79 @@ def _is_count(value: object, least: int, most: int) -> bool:
     return isinstance(value, int) and not isinstance(value, bool) and least <= value <= most
 
 
-def prepare(
-    embedder: Callable[[], Embedder], query: Query
-) -> tuple[Mode, str | None, Embedder | None, Question | None]:
-    """The mode that can be served, why it is not the one asked for, the model that it takes, and the query embedded."""
+def prepare(embedder: Callable[[], Embedder], query: Query) -> tuple[Question | None, str | None]:
+    """The query embedded, or None and why not; a search by keywords alone needs no vector, and no reason."""
+    model, degraded = _model(embedder, query)
+    return (None, degraded) if model is None else _embedded(model, query)
+
+
+def served_mode(query: Query, question: Question | None) -> Mode:
+    """The mode in which a query is served: without a vector by keywords, whatever was asked for."""
+    return query.mode if question else "lexical"
+
+
+def _model(embedder: Callable[[], Embedder], query: Query) -> tuple[Embedder | None, str | None]:
+    """The model that the query takes, or None and why there is none."""
     if query.mode == "lexical":
-        return "lexical", None, None, None
+        return None, None
     try:
-        model = embedder()
-        _, text = quoted(query.text)
-        vector = model.embed_queries([text])[0]  # a model's weights are read at its first text, and may be unfit
+        return embedder(), None
     except ModelError as error:
-        if query.mode == "dense":
-            raise
-        return "lexical", f"searched by keywords only, without a model: {error}", None, None
-    return query.mode, None, model, (model.fingerprint, vector)
+        return None, _without(error, query)
 
 
-def find(snapshot: Snapshot, query: Query, mode: Mode, question: Question | None, timings: dict[str, float]) -> Found:
-    """All candidates in the order of the results, of which a search returns the first k."""
-    phrases, text = quoted(query.text)
+def _embedded(model: Embedder, query: Query) -> tuple[Question | None, str | None]:
+    """The query as a vector, or None and why not: a model's weights are read at its first text, and may be unfit."""
+    try:
+        return (model.fingerprint, model.embed_queries([quoted(query.text)[1]])[0]), None
+    except ModelError as error:
+        return None, _without(error, query)
+
+
+def _without(error: ModelError, query: Query) -> str:
+    """What a search says that goes on without a model. Raises the error where there is no other way."""
+    if query.mode == "dense":
+        raise error
+    return f"searched by keywords only, without a model: {error}"
+
+
+@dataclass(frozen=True, slots=True)
+class ByKeywords:
+    """The query's terms and the ranking by them; nothing of either in a search by meaning alone."""
+
+    terms: Sequence[Term] = ()
+    ranking: Ranking = field(default_factory=lambda: Ranking("lexical"))
+
+
+def _by_keywords(
+    snapshot: Snapshot, query: Query, timings: dict[str, float], terms: Sequence[Term] | None = None
+) -> ByKeywords:
+    """`terms` are the query's if they are known already."""
+    if query.mode == "dense":
+        return ByKeywords()
+    if terms is None:
+        with _timed(timings, "terms"):
+            terms = snapshot.terms(quoted(query.text)[1])
+    with _timed(timings, "lexical"):
+        return ByKeywords(terms, snapshot.lexical(terms, query.scope, _depth(query), exact=query.exact))
+
+
+def find(
+    snapshot: Snapshot,
+    query: Query,
+    question: Question | None,
+    timings: dict[str, float],
+    keywords: ByKeywords | None = None,
+) -> Found:
+    """All candidates in the order of the results, of which a search returns the first k.
+
+    `keywords` is what a search has found by keywords meanwhile. Without a question they are all there is.
+    """
+    mode, (phrases, _) = served_mode(query, question), quoted(query.text)
     asked, question = question, served(snapshot, question)
-    with _timed(timings, "terms"):
-        terms = snapshot.terms(text) if mode != "dense" else ()
-    evidence, candidates = _rank(snapshot, query, mode, terms, question, timings)
+    keywords = keywords or _by_keywords(snapshot, query, timings)
+    terms = keywords.terms
+    evidence, candidates = _rank(snapshot, query, mode, keywords, question, timings)
     if question is not None and mode == "hybrid" and snapshot.adapter is not None:
         with _timed(timings, "pull"):
             question, evidence, candidates = _pulled(snapshot, snapshot.adapter, query, question, evidence, candidates)
@@ -142,9 +198,10 @@ def find(snapshot: Snapshot, query: Query, mode: Mode, question: Question | None
             holding = snapshot.holding(phrases, query.scope)
         if holding:
             narrowed = replace(query, scope=replace(query.scope, among=holding))
-            first_evidence, first = _rank(snapshot, narrowed, mode, terms, question, timings, evidence.background)
+            by_keywords = _by_keywords(snapshot, narrowed, timings, terms)
+            first_evidence, first = _rank(snapshot, narrowed, mode, by_keywords, question, timings, evidence.background)
             evidence = evidence.joined(first_evidence)
-            candidates = holders_first(first, candidates, holding, max(config.POOL_DEPTH, query.k))
+            candidates = holders_first(first, candidates, holding, _depth(query))
         remarks += wanting(phrases, len(holding), query.k)
     if query.optional:
         with _timed(timings, "optional"):
@@ -174,20 +231,16 @@ def _rank(
     snapshot: Snapshot,
     query: Query,
     mode: Mode,
-    terms: Sequence[Term],
+    keywords: ByKeywords,
     question: Question | None,
     timings: dict[str, float],
     background: Background | None = None,
 ) -> tuple[fuse.Evidence, list[Candidate]]:
     """Candidates in the order of fusion, and what they were judged by; `background` is the scope's unless given."""
-    depth = max(config.POOL_DEPTH, query.k)
-    lexical, dense = Ranking("lexical"), Ranking("dense")
-    if mode != "dense":
-        with _timed(timings, "lexical"):
-            lexical = snapshot.lexical(terms, query.scope, depth, exact=query.exact)
+    terms, lexical, dense = keywords.terms, keywords.ranking, Ranking("dense")
     if question is not None and snapshot.space is not None:
         with _timed(timings, "dense"):
-            dense = snapshot.dense(question[1], query.scope, depth, exact=query.exact)
+            dense = snapshot.dense(question[1], query.scope, _depth(query), exact=query.exact)
     words = len(query.text.split())
     evidence = fuse.Evidence(lexical, dense, terms, words, snapshot.chunk_count, lexical.by_chunk(), dense.by_chunk())
     if calibration := confidence.calibration_of(snapshot.space):
@@ -200,6 +253,11 @@ def _rank(
         evidence = replace(_completed(snapshot, evidence, question, ids), background=background)
     with _timed(timings, "fuse"):
         return evidence, fuse.FUSIONS[query.fusion](evidence)
+
+
+def _depth(query: Query) -> int:
+    """How many candidates each leg offers."""
+    return max(config.POOL_DEPTH, query.k)
 
 
 def _pulled(

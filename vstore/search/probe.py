@@ -7,7 +7,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from vstore.filters import All, Comparison
-from vstore.search.pipeline import check, find, prepare
+from vstore.search.pipeline import check, find, prepare, served_mode
 from vstore.storage import Snapshot
 from vstore.types import Candidate, Embedder, Mode, Query, StoredDocument
 
@@ -24,12 +24,12 @@ class Questions:
         """Embed the query that was asked. Raises ModelError for a dense search without a model."""
         self._embedder = embedder
         self._asked = replace(asked, mode="dense" if asked.mode == "dense" else "hybrid")
-        _, self.degraded, _, question = prepare(embedder, self._asked)
+        question, self.degraded = prepare(embedder, self._asked)
         self._known: dict[str, Question | None] = {asked.text: question}
 
     def __getitem__(self, text: str) -> Question | None:
         if text not in self._known:
-            self._known[text] = prepare(self._embedder, replace(self._asked, text=text))[3]
+            self._known[text] = prepare(self._embedder, replace(self._asked, text=text))[0]
         return self._known[text]
 
 
@@ -62,13 +62,12 @@ class Probe:
 
     def served(self, query: Query) -> Mode:
         """The mode that a query is served in."""
-        return query.mode if self.question(query.text) is not None else "lexical"
+        return served_mode(query, self.question(query.text))
 
     def candidates(self, query: Query) -> list[Candidate]:
         """All candidates in the order of the results."""
-        mode = self.served(query)
-        question = self.question(query.text) if mode != "lexical" else None
-        return find(self.snapshot, query, mode, question, {}).candidates
+        question = self.question(query.text) if query.mode != "lexical" else None
+        return find(self.snapshot, query, question, {}).candidates
 
     def place(self, query: Query, targets: frozenset[int]) -> int | None:
         """Where the first of these chunks stands among all candidates, from 1; None when none is there."""

@@ -107,7 +107,7 @@ def _rankings(snapshot: Snapshot, query: Query, results: Results) -> Rankings | 
     """The legs of a hybrid search, ranked once more with the vector at hand; the same snapshot gives the same."""
     if results.mode != "hybrid" or results.question is None:
         return None
-    found = pipeline.find(snapshot, query, "hybrid", results.question, {})
+    found = pipeline.find(snapshot, query, results.question, {})
     lexical, dense = found.evidence.lexical, found.evidence.dense
     fused = tuple(candidate.chunk_id for candidate in found.candidates)
     rows = min(query.k, config.UI_COMPARED)
