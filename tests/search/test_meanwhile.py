@@ -2,18 +2,23 @@
 
 from __future__ import annotations
 
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Callable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import contextmanager
 from pathlib import Path
 from threading import Event, current_thread
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 import pytest
 from toy import ToyEmbedder
 
-from vstore import Store
+from vstore import Store, config
 from vstore.db.snapshot import SqliteSnapshot
+from vstore.search import pipeline
 from vstore.search.meanwhile import meanwhile
+
+T = TypeVar("T")
 
 SECONDS = 20.0  # that an event is waited for before the test fails
 
@@ -92,6 +97,41 @@ def test_a_hybrid_search_ranks_by_keywords_while_the_model_embeds_in_the_callers
         hits = opened.search("red").hits
     assert [hit.text for hit in hits] == ["red apples", "green pears"]
     assert patient.thread is current_thread()
+
+
+@pytest.mark.parametrize("where", [None, {"even": True}])
+@pytest.mark.parametrize("query", ["red 7 number", '"red number" 3', "number"])
+def test_legs_at_work_together_find_what_they_find_in_turn(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, query: str, where: dict[str, bool] | None
+) -> None:
+    """With codes in memory, lists of postings and a filter, so that both legs have much to ask the file."""
+    for name, value in {
+        "EXACT_SCAN_CHUNKS": 0,
+        "CODES_FROM_SEARCH": 1,
+        "CODE_CANDIDATES": 9,
+        "KEYWORD_EXACT": 0,
+    }.items():
+        monkeypatch.setattr(config, name, value)
+    monkeypatch.setattr(config, "KEYWORD_SCOPE", 0)
+    with Store(tmp_path / "memory.db", ToyEmbedder()) as opened:
+        for number in range(60):
+            opened.remember(f"red number {number % 9} of {number}", uri=f"{number}", metadata={"even": number % 2 == 0})
+        together = [opened.search(query, where=where) for _ in range(5)]
+        monkeypatch.setattr(pipeline, "meanwhile", in_turn)
+        expected = opened.search(query, where=where)
+    assert len(expected) == 10
+    for results in together:
+        assert [(hit.chunk_id, hit.score, hit.why) for hit in results] == [
+            (hit.chunk_id, hit.score, hit.why) for hit in expected
+        ]
+
+
+@contextmanager
+def in_turn(call: Callable[[], T]) -> Iterator[Future[T]]:
+    """Like `meanwhile`, without a thread."""
+    outcome: Future[T] = Future()
+    outcome.set_result(call())
+    yield outcome
 
 
 def test_a_search_that_is_interrupted_while_it_embeds_leaves_a_store_that_searches(store: Store) -> None:

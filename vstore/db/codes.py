@@ -24,6 +24,7 @@ from numpy.typing import NDArray
 from vstore import config, settings
 from vstore.db.connection import generation, run
 from vstore.db.scope import Ids
+from vstore.db.sharing import data_version
 from vstore.errors import ConfigError
 
 if TYPE_CHECKING:
@@ -152,7 +153,7 @@ class ResidentCodes:
             self._searches += 1
             if self._searches < config.CODES_FROM_SEARCH:
                 return None
-            version, codes = connection.data_version("main"), self._codes
+            version, codes = data_version(connection), self._codes
             known = self._versions.get(connection) == version
             content = self._generation if known else generation(connection)
             is_other = codes is not None and codes.space.fingerprint != space.fingerprint  # the number may be the same

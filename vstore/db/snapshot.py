@@ -6,6 +6,7 @@ from collections.abc import Iterator, Sequence
 from copy import copy
 from dataclasses import dataclass, field, replace
 from functools import cached_property
+from threading import Lock
 from typing import TYPE_CHECKING
 
 import apsw
@@ -66,6 +67,7 @@ class SqliteSnapshot:
     def __init__(self, connection: apsw.Connection, resident: Resident) -> None:
         self._connection = connection
         self._resident = resident
+        self._scoping = Lock()  # so that of two legs at work one evaluates the scope for both
         self._samples: dict[Scope, FloatArray] = {}
         self._tokenize = tokenizer(connection)
         self.space = spaces.active(connection)
@@ -86,7 +88,8 @@ class SqliteSnapshot:
 
     def _chunks_in(self, scope: Scope) -> Ids | None:
         """The ids of the chunks in scope, ascending; None for all there are."""
-        return self._resident.scopes.read(self._connection, scope, self._past)
+        with self._scoping:
+            return self._resident.scopes.read(self._connection, scope, self._past)
 
     @cached_property
     def _codes(self) -> Codes | None:

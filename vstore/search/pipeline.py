@@ -1,4 +1,4 @@
-"""Search, in order: embed | rank by keywords -> rank by meaning -> fuse -> stages -> fetch the best k -> context.
+"""Search, in order: embed -> rank by meaning (meanwhile by keywords) -> fuse -> stages -> fetch the best k -> context.
 
 Fusion puts what holds the quoted phrases before all else; of the stages, those that the caller passes act before those
 that are built in. At last every result gets its confidence.
@@ -9,7 +9,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -30,6 +30,7 @@ if TYPE_CHECKING:
     from vstore.types import FloatArray
 
     Question = tuple[str, FloatArray]  # the fingerprint of the embedding space, and the query's vector
+    Legs = tuple[Sequence[Term], Ranking, Ranking]  # the query's terms, the ranking by them, and the one by meaning
 
 MODES: tuple[Mode, ...] = ("hybrid", "dense", "lexical")
 
@@ -56,13 +57,15 @@ def search(index: Index, embedder: Callable[[], Embedder], query: Query, *, expl
         with _timed(timings, "embed"):
             model, degraded = _model(embedder, query)  # before the snapshot, which shall not wait for a download
         with index.snapshot() as snapshot:
-            question, keywords = None, None
+            question, legs = None, None
             if model is not None:
-                with meanwhile(lambda: _by_keywords(snapshot, query, timings)) as ranked, _timed(timings, "embed"):
-                    question, degraded = _embedded(model, query)
-                keywords = ranked.result()
+                with meanwhile(lambda: _by_keywords(snapshot, query, timings)) as by_keywords:
+                    with _timed(timings, "embed"):
+                        question, degraded = _embedded(model, query)
+                    dense = _by_meaning(snapshot, query, served(snapshot, question), timings)
+                legs = (*by_keywords.result(), dense)
             mode = served_mode(query, question)
-            found = find(snapshot, query, question, timings, keywords)
+            found = find(snapshot, query, question, timings, legs)
             with _timed(timings, "fetch"):
                 hits = _hits(snapshot, found.candidates[: query.k], query.text if explain else "")
             if query.context:
@@ -152,25 +155,28 @@ def _without(error: ModelError, query: Query) -> str:
     return f"searched by keywords only, without a model: {error}"
 
 
-@dataclass(frozen=True, slots=True)
-class ByKeywords:
-    """The query's terms and the ranking by them; nothing of either in a search by meaning alone."""
-
-    terms: Sequence[Term] = ()
-    ranking: Ranking = field(default_factory=lambda: Ranking("lexical"))
-
-
-def _by_keywords(
-    snapshot: Snapshot, query: Query, timings: dict[str, float], terms: Sequence[Term] | None = None
-) -> ByKeywords:
-    """`terms` are the query's if they are known already."""
+def _by_keywords(snapshot: Snapshot, query: Query, timings: dict[str, float]) -> tuple[Sequence[Term], Ranking]:
+    """The query's terms, and the ranking by them; nothing of either in a search by meaning alone."""
     if query.mode == "dense":
-        return ByKeywords()
-    if terms is None:
-        with _timed(timings, "terms"):
-            terms = snapshot.terms(quoted(query.text)[1])
+        return (), Ranking("lexical")
+    with _timed(timings, "terms"):
+        terms = snapshot.terms(quoted(query.text)[1])
+    return terms, _lexical(snapshot, query, terms, timings)
+
+
+def _lexical(snapshot: Snapshot, query: Query, terms: Sequence[Term], timings: dict[str, float]) -> Ranking:
+    if query.mode == "dense":
+        return Ranking("lexical")
     with _timed(timings, "lexical"):
-        return ByKeywords(terms, snapshot.lexical(terms, query.scope, _depth(query), exact=query.exact))
+        return snapshot.lexical(terms, query.scope, _depth(query), exact=query.exact)
+
+
+def _by_meaning(snapshot: Snapshot, query: Query, question: Question | None, timings: dict[str, float]) -> Ranking:
+    """The ranking by the vector that serves; nothing without one, or while no document was embedded."""
+    if question is None or snapshot.space is None:
+        return Ranking("dense")
+    with _timed(timings, "dense"):
+        return snapshot.dense(question[1], query.scope, _depth(query), exact=query.exact)
 
 
 def find(
@@ -178,17 +184,17 @@ def find(
     query: Query,
     question: Question | None,
     timings: dict[str, float],
-    keywords: ByKeywords | None = None,
+    legs: Legs | None = None,
 ) -> Found:
     """All candidates in the order of the results, of which a search returns the first k.
 
-    `keywords` is what a search has found by keywords meanwhile. Without a question they are all there is.
+    `legs` are the query's terms, and both rankings, if they are there already. Without a question keywords are all.
     """
     mode, (phrases, _) = served_mode(query, question), quoted(query.text)
     asked, question = question, served(snapshot, question)
-    keywords = keywords or _by_keywords(snapshot, query, timings)
-    terms = keywords.terms
-    evidence, candidates = _rank(snapshot, query, mode, keywords, question, timings)
+    legs = legs or (*_by_keywords(snapshot, query, timings), _by_meaning(snapshot, query, question, timings))
+    terms, *_ = legs
+    evidence, candidates = _rank(snapshot, query, mode, legs, question, timings)
     if question is not None and mode == "hybrid" and snapshot.adapter is not None:
         with _timed(timings, "pull"):
             question, evidence, candidates = _pulled(snapshot, snapshot.adapter, query, question, evidence, candidates)
@@ -198,8 +204,9 @@ def find(
             holding = snapshot.holding(phrases, query.scope)
         if holding:
             narrowed = replace(query, scope=replace(query.scope, among=holding))
-            by_keywords = _by_keywords(snapshot, narrowed, timings, terms)
-            first_evidence, first = _rank(snapshot, narrowed, mode, by_keywords, question, timings, evidence.background)
+            lexical = _lexical(snapshot, narrowed, terms, timings)
+            legs = terms, lexical, _by_meaning(snapshot, narrowed, question, timings)
+            first_evidence, first = _rank(snapshot, narrowed, mode, legs, question, timings, evidence.background)
             evidence = evidence.joined(first_evidence)
             candidates = holders_first(first, candidates, holding, _depth(query))
         remarks += wanting(phrases, len(holding), query.k)
@@ -231,16 +238,13 @@ def _rank(
     snapshot: Snapshot,
     query: Query,
     mode: Mode,
-    keywords: ByKeywords,
+    legs: Legs,
     question: Question | None,
     timings: dict[str, float],
     background: Background | None = None,
 ) -> tuple[fuse.Evidence, list[Candidate]]:
     """Candidates in the order of fusion, and what they were judged by; `background` is the scope's unless given."""
-    terms, lexical, dense = keywords.terms, keywords.ranking, Ranking("dense")
-    if question is not None and snapshot.space is not None:
-        with _timed(timings, "dense"):
-            dense = snapshot.dense(question[1], query.scope, _depth(query), exact=query.exact)
+    terms, lexical, dense = legs
     words = len(query.text.split())
     evidence = fuse.Evidence(lexical, dense, terms, words, snapshot.chunk_count, lexical.by_chunk(), dense.by_chunk())
     if calibration := confidence.calibration_of(snapshot.space):
