@@ -5,8 +5,8 @@
 
 Each peer is used as its own documentation shows, with its defaults; one that is not installed is left out and named.
 `plain` is what one would write with sqlite-vec and FTS5 at hand: vec0, an OR of the question's words, and reciprocal
-ranks. Only vstore has a place for titles; the others get them as the first line of the text. Time is that of a search
-whose vector is known; embedding a question costs all of them the same.
+ranks. Only vstore has a place for titles; the others get them as the first line of the text. A search is timed with the
+embedding of the question, by one model for all; what ranks by keywords alone embeds nothing.
 """
 
 from __future__ import annotations
@@ -24,12 +24,13 @@ import re
 import shutil
 import tempfile
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from importlib.metadata import PackageNotFoundError, distribution
 from pathlib import Path
 from statistics import fmean, median
 from typing import TYPE_CHECKING, Any, Final, Protocol
+from unittest.mock import patch
 
 import apsw
 import numpy as np
@@ -46,13 +47,15 @@ from bench.provenance import provenance
 from bench.refine import Bench, opened, show
 from bench.size import tree_size
 from vstore import Store, settings
-from vstore.embed import load
+from vstore.embed import load, runtime
 from vstore.metrics import bootstrap_interval, ndcg
 from vstore.types import Chunk, Cut, Document, Scope
 
 if TYPE_CHECKING:
+    from bench.embedders import WindowEmbedder
     from vstore.types import FloatArray
 
+    Embed = Callable[[str], FloatArray]
     Passages = Sequence[tuple[str, str]]  # title, which may be empty, and text
 
 K: Final = 10  # results asked for
@@ -71,7 +74,7 @@ class Peer(Protocol):
     def build(self, folder: Path, passages: Passages, vectors: FloatArray) -> None:
         """Index the passages and their vectors, float32 (n, dimension)."""
 
-    def search(self, text: str, vector: FloatArray) -> list[int]:
+    def search(self, text: str, embed: Embed) -> list[int]:
         """The rows of the first K results."""
 
     def close(self) -> None:
@@ -83,7 +86,7 @@ class Vstore:
 
     name, package = "vstore", "vstore"
 
-    def __init__(self, embedder: CachedEmbedder) -> None:
+    def __init__(self, embedder: WindowEmbedder) -> None:
         self._embedder = embedder
         self._store: Store | None = None
 
@@ -103,8 +106,8 @@ class Vstore:
                 while cuts:
                     del cuts[: len(store.index.write(cuts, by_key, space))]
 
-    def search(self, text: str, vector: FloatArray) -> list[int]:
-        """The vector is in the embedder's cache already."""
+    def search(self, text: str, embed: Embed) -> list[int]:
+        """The store has the model itself."""
         assert self._store is not None, "build comes first"
         return [int(hit.document.uri) for hit in self._store.search(text, K, diversity=False, collapse=False)]
 
@@ -133,13 +136,13 @@ class Plain:
             connection.executemany("INSERT INTO v (rowid, embedding) VALUES (?, ?)", rows)
             connection.executemany("INSERT INTO f (rowid, text) VALUES (?, ?)", list(enumerate(lines(passages))))
 
-    def search(self, text: str, vector: FloatArray) -> list[int]:
+    def search(self, text: str, embed: Embed) -> list[int]:
         """Both legs, then the sum of 1 / (60 + rank)."""
         words = " OR ".join(f'"{word}"' for word in re.findall(r"\w+", text))
         nearest = "SELECT rowid FROM v WHERE embedding MATCH ? AND k = ? ORDER BY distance"
         matching = "SELECT rowid FROM f WHERE f MATCH ? ORDER BY rank LIMIT ?"
         scores: dict[int, float] = {}
-        for sql, sought in ((nearest, vector.tobytes()), (matching, words)):
+        for sql, sought in ((nearest, embed(text).tobytes()), (matching, words)):
             for rank, (row,) in enumerate(list(self._connection.execute(sql, (sought, POOL))), start=1):
                 scores[row] = scores.get(row, 0.0) + 1.0 / (RRF_K + rank)
         return sorted(scores, key=lambda row: -scores[row])[:K]
@@ -165,9 +168,9 @@ class Lance:
         self._table = lancedb.connect(str(folder)).create_table("chunks", table)
         self._table.create_fts_index("text")
 
-    def search(self, text: str, vector: FloatArray) -> list[int]:
+    def search(self, text: str, embed: Embed) -> list[int]:
         """A hybrid query."""
-        query = self._table.search(query_type="hybrid").vector(vector).text(text).select(["id"]).limit(K)
+        query = self._table.search(query_type="hybrid").vector(embed(text)).text(text).select(["id"]).limit(K)
         return [row["id"] for row in query.to_list()]
 
     def close(self) -> None:
@@ -190,9 +193,9 @@ class Chroma:
             ids = [str(number) for number in range(start, start + len(some))]
             self._collection.add(ids=ids, embeddings=vectors[start : start + AT_ONCE], documents=some)
 
-    def search(self, text: str, vector: FloatArray) -> list[int]:
+    def search(self, text: str, embed: Embed) -> list[int]:
         """Nearest neighbours."""
-        found = self._collection.query(query_embeddings=[vector], n_results=K, include=[])
+        found = self._collection.query(query_embeddings=[embed(text)], n_results=K, include=[])
         return [int(row) for row in found["ids"][0]]
 
     def close(self) -> None:
@@ -213,7 +216,7 @@ class Bm25s:
         self._index.index(bm25s.tokenize(lines(passages), stopwords="en", show_progress=False), show_progress=False)
         self._index.save(str(folder))
 
-    def search(self, text: str, vector: FloatArray) -> list[int]:
+    def search(self, text: str, embed: Embed) -> list[int]:
         """The best by BM25."""
         tokens = self._module.tokenize(text, stopwords="en", show_progress=False)
         found, scores = self._index.retrieve(tokens, k=K, show_progress=False)
@@ -228,7 +231,7 @@ def lines(passages: Passages) -> list[str]:
     return ["\n".join(filter(None, passage)) for passage in passages]
 
 
-def installed(embedder: CachedEmbedder) -> list[Peer]:
+def installed(embedder: WindowEmbedder) -> list[Peer]:
     """The peers that can be run here; others are named."""
     found: list[Peer] = []
     for peer in (Vstore(embedder), Plain(), Lance(), Chroma(), Bm25s()):
@@ -264,10 +267,16 @@ def built(peers: Sequence[Peer], passages: Passages, vectors: FloatArray) -> Ite
 # --- latency ----------------------------------------------------------------------------------------------------------
 
 
-def latency(
-    peers: Sequence[Peer], embedder: CachedEmbedder, folders: Sequence[Path], chunks: int, count: int
-) -> list[dict[str, Any]]:
+def forgetful() -> WindowEmbedder:
+    """The default model, without its memory of the last questions: each peer asks the same one."""
+    with patch.object(runtime, "QUERY_VECTORS", 0):
+        return load(settings.DEFAULT_MODEL)
+
+
+def latency(embedder: CachedEmbedder, folders: Sequence[Path], chunks: int, count: int) -> list[dict[str, Any]]:
     """Milliseconds of a search, each question asked of every peer in turn; and what building took."""
+    model = forgetful()
+    peers = installed(model)
     source = sources([folder / "corpus.jsonl" for folder in folders], embedder)
     some = list(itertools.islice(mixed(source, seed=chunks), chunks))
     vectors = np.stack([vector for _, vector in some])
@@ -275,10 +284,9 @@ def latency(
     times: dict[str, list[float]] = {peer.name: [] for peer in peers}
     with built(peers, [("", text) for text, _ in some], vectors) as costs:
         for text in asked:
-            vector = embedder.embed_queries([text])[0]
             for peer in peers:
                 started = time.perf_counter()
-                peer.search(text, vector)
+                peer.search(text, lambda text: model.embed_queries([text])[0])
                 times[peer.name].append(1000.0 * (time.perf_counter() - started))
     rows = []
     ours = times[peers[0].name][WARM:]
@@ -334,9 +342,9 @@ def quality(peers: Sequence[Peer], bench: Bench) -> list[dict[str, Any]]:
     scores: dict[str, list[float]] = {peer.name: [] for peer in peers}
     with built(peers, texts, np.stack([found[chunk_id] for chunk_id in ids])):
         for question in asked:
-            vector = bench.embedder.embed_queries([question.text])[0]
             for peer in peers:
-                ranked = list(dict.fromkeys(names[row] for row in peer.search(question.text, vector)))
+                found_rows = peer.search(question.text, lambda text: bench.embedder.embed_queries([text])[0])
+                ranked = list(dict.fromkeys(names[row] for row in found_rows))
                 scores[peer.name].append(ndcg(ranked, dict(question.judgements), K))
     rows = []
     ours = scores[peers[0].name]
@@ -363,13 +371,7 @@ def main(arguments: list[str] | None = None) -> None:
     embedder = CachedEmbedder(load(settings.DEFAULT_MODEL), options.cache)
     rows: list[dict[str, Any]] = []
     if options.chunks:
-        rows = latency(
-            installed(embedder),
-            embedder,
-            find_collections(options.data, options.names),
-            options.chunks,
-            options.queries,
-        )
+        rows = latency(embedder, find_collections(options.data, options.names), options.chunks, options.queries)
         show(rows)
     better: list[dict[str, Any]] = []
     for folder in find_collections(options.data, options.quality) if options.quality else ():

@@ -34,6 +34,11 @@ def judged(text: str, relevant: int, *others: int) -> AskedQuery:
     )
 
 
+@pytest.fixture(autouse=True)
+def as_many_queries_as_there_are_topics(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(config, "BALANCE_QUERIES", 40)
+
+
 @pytest.fixture(scope="module")
 def store(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Store]:
     """Documents 1 to 40 are about one topic, with much else around it, and 41 to 80 are nothing but courtesy."""
@@ -66,10 +71,14 @@ def test_the_weight_stays_where_nothing_gains_or_there_is_no_time(store: Store) 
     assert balanced(store.index, TOY, plain, never, deadline=time.monotonic() + 60.0) is None
 
 
+def test_few_queries_choose_no_weight_whatever_they_gain(store: Store) -> None:
+    assert balanced(store.index, TOY, plain, queries(39), deadline=time.monotonic() + 60.0) is None
+
+
 def test_the_lower_bound_by_hand() -> None:
     """Two gains of .1: no variance of their own, but .12 ** 2 for eight further queries."""
     variance = (0.0 * 2 + 0.12**2 * 8) / 10
-    assert lower_bound(np.array([0.1, 0.1])) == pytest.approx(0.1 - math.sqrt(variance / 2))
+    assert lower_bound(np.array([0.1, 0.1])) == pytest.approx(0.1 - 1.3 * math.sqrt(variance / 2))
 
 
 def test_a_store_without_a_calibration_has_the_default_balance(store: Store) -> None:

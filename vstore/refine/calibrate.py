@@ -38,7 +38,8 @@ def balanced(
 ) -> Calibration | None:
     """The calibration with the weight of keywords under which judged queries gain; None when none clearly does.
 
-    A gain is clear when it exceeds BALANCE_DOUBT standard errors, few queries being taken to spread widely.
+    A gain is clear when it exceeds BALANCE_DOUBT standard errors, few queries being taken to spread widely. Fewer than
+    BALANCE_QUERIES choose nothing.
     `deadline` is a time of `time.monotonic()` after which no further weight is tried.
     """
     current = in_force(index)
@@ -47,7 +48,7 @@ def balanced(
         found = serve(index, System(embedder, lambda snapshot: view(snapshot, calibration)), queries)
         return np.array([served.ndcg for served in found], dtype=np.float64)
 
-    if time.monotonic() >= deadline:
+    if len(queries) < config.BALANCE_QUERIES or time.monotonic() >= deadline:
         return None
     before = scores(current)
     best, best_bound = None, 0.0
