@@ -111,6 +111,26 @@ def test_while_nobody_writes_the_table_is_not_asked_again(index: SqliteIndex) ->
     assert not [sql for sql in statements if "codes_g" in sql]
 
 
+@pytest.mark.parametrize("resident_from", [1, config.UNLIMITED])
+def test_what_has_expired_or_is_a_draft_is_left_out_without_a_look_at_each_document(
+    index: SqliteIndex, monkeypatch: pytest.MonkeyPatch, resident_from: int
+) -> None:
+    """For while a long document is written, each search is the first one after a write."""
+    monkeypatch.setattr(config, "CODES_FROM_SEARCH", resident_from)
+    found(index)
+    with index._database.write() as connection:
+        run(connection, "UPDATE documents SET expires_at = CASE uri WHEN '3' THEN 0 ELSE 1 END WHERE uri IN ('3', '7')")
+        run(connection, "UPDATE documents SET expires_at = 1, pinned = 1 WHERE uri = '9'")
+    statements: list[str] = []
+    with index.snapshot() as snapshot:
+        snapshot._connection.exec_trace = lambda cursor, sql, bindings: statements.append(sql) or True
+        dense = snapshot.dense(QUERY, Scope(), 100).chunk_ids
+        lexical = snapshot.lexical(snapshot.terms(" ".join(map(str, range(20)))), Scope(), 100).chunk_ids
+        snapshot._connection.exec_trace = None
+    assert set(dense) == set(lexical) == set(range(1, 21)) - {4, 8}
+    assert any("d.expires_at IS NULL" in sql for sql in statements) == (resident_from != 1)
+
+
 def test_what_this_process_adds_and_forgets_is_seen_by_the_next_search(index: SqliteIndex) -> None:
     found(index)
     write(index, 20, 45)  # more than are read at once

@@ -7,6 +7,8 @@ no search has anything to filter.
 from __future__ import annotations
 
 import apsw
+import numpy as np
+from numpy.typing import NDArray
 
 from vstore.db.connection import run
 
@@ -25,6 +27,12 @@ def passed(connection: apsw.Connection, moment: int) -> int | None:
     """
     ((last,),) = run(connection, f"SELECT max(expires_at) FROM documents WHERE {_PASSED}", (moment,))
     return None if last is None else int(last)
+
+
+def chunks(connection: apsw.Connection, moment: int) -> NDArray[np.int64]:
+    """The ids of the chunks of documents that have expired, drafts included."""
+    sql = f"SELECT id FROM chunks WHERE document_id IN (SELECT id FROM documents WHERE {_PASSED})"
+    return np.array(run(connection, sql, (moment,)), dtype=np.int64).ravel()
 
 
 def count(connection: apsw.Connection, moment: int) -> int:

@@ -10,6 +10,7 @@ from threading import Lock
 from typing import TYPE_CHECKING
 
 import apsw
+import numpy as np
 
 from vstore.calibration import Calibration
 from vstore.db import (
@@ -68,6 +69,7 @@ class SqliteSnapshot:
         self._connection = connection
         self._resident = resident
         self._scoping = Lock()  # so that of two legs at work one evaluates the scope for both
+        self._scopes: dict[Scope, Ids | None] = {}
         self._samples: dict[Scope, FloatArray] = {}
         self._tokenize = tokenizer(connection)
         self.space = spaces.active(connection)
@@ -89,7 +91,23 @@ class SqliteSnapshot:
     def _chunks_in(self, scope: Scope) -> Ids | None:
         """The ids of the chunks in scope, ascending; None for all there are."""
         with self._scoping:
-            return self._resident.scopes.read(self._connection, scope, self._past)
+            if scope not in self._scopes:
+                live = self._live() if scope == Scope() and self._past is not None else None
+                if live is None:
+                    live = self._resident.scopes.read(self._connection, scope, self._past)
+                self._scopes[scope] = live
+            return self._scopes[scope]
+
+    def _live(self) -> Ids | None:
+        """The ids of all chunks but those that have expired or belong to drafts; None where that takes a look at all.
+
+        While a large document is being written, each of its parts would else have the next search look at every other.
+        """
+        codes = self._codes
+        if codes is None or not codes.complete:
+            return None
+        assert self._past is not None, "something has expired"
+        return np.setdiff1d(codes.ids, expiry.chunks(self._connection, self._past), assume_unique=True)
 
     @cached_property
     def _codes(self) -> Codes | None:
