@@ -170,7 +170,9 @@ class SqliteSnapshot:
         if self.space is None:
             return None
         if scope not in self._samples:  # asked again when the adapter has moved the query
-            self._samples[scope] = vectors.sample(self._connection, self.space, self._chunks_in(scope), self._codes)
+            # Without a filter what is hidden counts as well, as it does in document frequencies: a few chunks of many.
+            chunks = None if scope == Scope() else self._chunks_in(scope)
+            self._samples[scope] = vectors.sample(self._connection, self.space, chunks, self._codes)
         return vectors.background(self._samples[scope], vector)
 
     def chunks(self, chunk_ids: Sequence[int]) -> dict[int, StoredChunk]:
