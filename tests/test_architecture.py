@@ -20,7 +20,7 @@ MAX_LINES = 400
 # Low to high. A module may import from its own folder and from lower layers only.
 LAYERS = (
     ("errors",),
-    ("config", "paths", "processes"),
+    ("algebra", "config", "paths", "processes"),
     (
         "adapter",
         "addresses",

@@ -12,6 +12,7 @@ BLAS_THREADS = {"OPENBLAS_NUM_THREADS", "OMP_NUM_THREADS", "MKL_NUM_THREADS"}
 PRELUDE = """
 import time
 import numpy as np
+from vstore.adapter import Adapter
 from vstore.db.codes import Codes
 from vstore.db.vectors import background
 from vstore.search.stages import Facts, _cosines
@@ -24,6 +25,7 @@ words = rng.integers(0, 2**63, size=(16, 3_000), dtype=np.uint64)
 """
 CALLS = {
     "codes": "Codes(space, np.arange(3_000), words).likeliest(rows[0], 500)",
+    "adapter": "Adapter(rows[:1_024], 0.5).apply(rows[0])",
     "background": "background(rows[:600], rows[0])",
     "crowding": "_cosines([Candidate(n, ()) for n in range(100)], Facts(vectors=dict(enumerate(rows[:100]))))",
 }

@@ -6,12 +6,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
-from numpy.typing import NDArray
 
 from vstore import config
+from vstore.algebra import FloatArray, mapped
 from vstore.errors import InputError
-
-FloatArray = NDArray[np.float32]
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -46,7 +44,8 @@ class Adapter:
 
         A vector that the map takes to nothing stays as it is.
         """
-        return _normalised(vectors + np.float32(self.alpha) * (vectors @ self.weights), vectors)
+        moved = mapped(vectors, self.weights) if vectors.ndim == 1 else vectors @ self.weights
+        return _normalised(vectors + np.float32(self.alpha) * moved, vectors)
 
     def pulled(self, vector: FloatArray, found: FloatArray, parts: FloatArray) -> FloatArray:
         """q'' of one q', float32 (dimension,), from vectors that came first, (n, dimension), and their parts of 1."""

@@ -181,6 +181,7 @@ ROUNDING: Final = 1e-6  # of cosines in float32, some ten units in their last pl
 CODE_CANDIDATES: Final = 500  # vectors compared exactly after the sign codes, at least; 2 microseconds each
 CODE_OVERSAMPLING: Final = 5  # the same for each result asked for
 CODES_WEIGHED: Final = 4  # codes weighed by the query's components for each of these; with six recall@100 gains .005
+CODES_UNPACKED: Final = 2_000  # codes weighed in one piece: 3 MB for 384 dimensions
 CODES_FROM_SEARCH: Final = 3  # searches of a process before it keeps codes in memory; loading 50,000 takes three scans
 CODES_AT_ONCE: Final = 50_000  # codes read in one piece: 9 MB as Python objects before they are packed
 FREQUENCY_COMMON: Final = 1_000  # chunks with a word, from which on their number is kept; counting 1,000 takes 30 us
@@ -190,6 +191,7 @@ CODES_COMPARED: Final = 2_000  # ids read to see which of them have gone, 0.3 ms
 CODES_MB: Final = (
     256  # MiB of codes kept in memory unless set otherwise; for 384 dimensions those of 4.8 million chunks
 )
+SNAPSHOT_PATIENCE_S: Final = 0.5  # seconds that a snapshot waits for a model; meanwhile no log of writes is emptied
 POOL_DEPTH: Final = 100  # candidates each leg offers to fusion, or k if larger; deeper lists changed nothing
 RRF_K: Final = 60  # ranks; the constant of Cormack, Clarke and Buettcher (SIGIR 2009)
 CALIBRATED_LEXICAL: Final = 2.5  # log-ranks for a unit of BM25 / sqrt(IDF); fitted on eight collections it is 2 to 3

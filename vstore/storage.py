@@ -5,7 +5,7 @@ No pipeline knows SQLite; `vstore/db/` is the one implementation there is.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
 from datetime import datetime
 from typing import TYPE_CHECKING, Any, Protocol
@@ -33,8 +33,14 @@ from vstore.types import (
 )
 
 if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
     from vstore.adapter import Adapter
     from vstore.types import FloatArray
+
+    ChunkIds = NDArray[np.int64]
+    Shortlist = Callable[[FloatArray], ChunkIds]  # the chunks whose vectors are worth comparing with a vector
 
 
 class Snapshot(Protocol):
@@ -76,10 +82,18 @@ class Snapshot(Protocol):
         Case, accents, and what stands between the words do not matter; endings do. Ids in ascending order.
         """
 
-    def dense(self, vector: FloatArray, scope: Scope, limit: int, *, exact: bool = False) -> Ranking:
+    def shortlist(self, scope: Scope, limit: int, *, exact: bool = False) -> Shortlist | None:
+        """What `dense` can do with a vector that asks the file for nothing: to be called in whatever thread.
+
+        None where that is nothing.
+        """
+
+    def dense(
+        self, vector: FloatArray, scope: Scope, limit: int, *, exact: bool = False, among: ChunkIds | None = None
+    ) -> Ranking:
         """The `limit` chunks in scope with the highest cosine to `vector`, float32 of shape (dimension,).
 
-        `exact` compares all of them however many there are.
+        `exact` compares all of them however many there are; `among` is what the `shortlist` made of the vector.
         """
 
     def bm25(self, terms: Sequence[Term], chunk_ids: Sequence[int]) -> dict[int, float]:

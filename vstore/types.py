@@ -36,7 +36,7 @@ DEFAULT_COLLECTION = "default"
 class Embedder(Protocol):
     """Turns text into unit vectors. Anything with these members will do.
 
-    They are called from several threads: ingest embeds in one of its own.
+    They are called from several threads: ingest embeds in one of its own, a hybrid search each query in another.
     """
 
     @property

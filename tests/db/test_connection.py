@@ -53,23 +53,6 @@ def test_every_connection_has_the_profile(opened: Database, pragma: str, value: 
     assert found == [value, value]
 
 
-def test_two_threads_read_one_transaction_by_turns(opened: Database) -> None:
-    """Else apsw waits for .3 s, and then refuses a connection that another thread is at work with."""
-    count = "WITH RECURSIVE c (n) AS (SELECT 1 UNION ALL SELECT n + 1 FROM c WHERE n < 3000000) SELECT count(*) FROM c"
-    found: list[int] = []
-
-    def ask(connection: apsw.Connection) -> None:
-        found.append(run(connection, count)[0][0])
-
-    with opened.read() as connection:
-        threads = [threading.Thread(target=ask, args=(connection,)) for _ in range(2)]
-        for thread in threads:
-            thread.start()
-        for thread in threads:
-            thread.join()
-    assert found == [3_000_000] * 2
-
-
 def test_defensive_mode_is_on_and_double_quotes_never_make_strings(opened: Database) -> None:
     connection = opened.connection()
     assert connection.config(apsw.SQLITE_DBCONFIG_DEFENSIVE, -1) == 1

@@ -22,9 +22,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from vstore import config, settings
+from vstore.algebra import products
 from vstore.db.connection import generation, run
 from vstore.db.scope import Ids
-from vstore.db.sharing import data_version
 from vstore.errors import ConfigError
 
 if TYPE_CHECKING:
@@ -112,8 +112,12 @@ class Codes:
         if len(self.ids) <= limit:
             return self.ids
         rows = np.ascontiguousarray(self.words.T).view(np.uint8)
-        signs = np.unpackbits(rows, axis=1, count=len(vector), bitorder="little").astype(np.float32)
-        return self.ids[np.argsort(-products(signs, vector), kind="stable")[:limit]]
+        agreement = np.empty(len(rows), dtype=np.float32)
+        for start in range(0, len(rows), config.CODES_UNPACKED):
+            some = slice(start, start + config.CODES_UNPACKED)
+            signs = np.unpackbits(rows[some], axis=1, count=len(vector), bitorder="little").astype(np.float32)
+            agreement[some] = products(signs, vector)
+        return self.ids[np.argsort(-agreement, kind="stable")[:limit]]
 
     def without(self, chunk_ids: Ids) -> Codes:
         """The rest of them."""
@@ -153,7 +157,7 @@ class ResidentCodes:
             self._searches += 1
             if self._searches < config.CODES_FROM_SEARCH:
                 return None
-            version, codes = data_version(connection), self._codes
+            version, codes = connection.data_version("main"), self._codes
             known = self._versions.get(connection) == version
             content = self._generation if known else generation(connection)
             is_other = codes is not None and codes.space.fingerprint != space.fingerprint  # the number may be the same
@@ -188,15 +192,6 @@ class ResidentCodes:
             return settings.load().codes_mb
         except ConfigError:  # whatever else needs the settings reports it
             return config.CODES_MB
-
-
-def products(rows: FloatArray, vector: FloatArray) -> FloatArray:
-    """The inner products of rows, (n, dimension), with a vector, (dimension,).
-
-    Not `rows @ vector`: for large arrays the library behind it wakes a thread for each core, and each of them spins for
-    100 ms after its work is done, which other searches and other programs pay for.
-    """
-    return np.asarray(np.einsum("nd,d->n", rows, vector), dtype=np.float32)
 
 
 def empty(space: Space) -> Codes:

@@ -20,7 +20,6 @@ import sqlite_vec
 from vstore import atomic, config
 from vstore.db.driver import check_driver
 from vstore.db.failures import translated
-from vstore.db.sharing import share, turn
 from vstore.db.waiting import Turns, wait_up_to
 from vstore.errors import (
     NewerStoreError,
@@ -48,7 +47,6 @@ def connect(path: Path, *, read_only: bool = False) -> apsw.Connection:
     except BaseException:
         connection.close()
         raise
-    share(connection)
     return connection
 
 
@@ -84,8 +82,7 @@ def _apply_profile(connection: apsw.Connection) -> None:
 def run(connection: apsw.Connection, sql: str, values: tuple[object, ...] = ()) -> list[tuple[Any, ...]]:
     """Execute and fetch everything: an apsw cursor that is not exhausted keeps its transaction open."""
     try:
-        with turn(connection):
-            return list(connection.execute(sql, values))
+        return list(connection.execute(sql, values))
     except UnicodeDecodeError as error:
         raise apsw.CorruptError(f"a stored text is no UTF-8: {error}") from error
 

@@ -17,7 +17,6 @@ from vstore.db import bm25, frequencies
 from vstore.db.analysis import Token, query_text, tokens
 from vstore.db.connection import run
 from vstore.db.scope import Ids
-from vstore.db.sharing import turn
 from vstore.types import Ranking, Term
 
 _SCORED = np.dtype([("chunk_id", np.int64), ("score", np.float64)])
@@ -122,8 +121,7 @@ def walk(connection: apsw.Connection, terms: Sequence[Term], scope: Ids | None, 
     if scope is None:
         rows = run(connection, f"{sql} ORDER BY score DESC, rowid LIMIT ?", (match(terms, "OR"), limit))
         return Ranking("lexical", tuple(row[0] for row in rows), tuple(row[1] for row in rows))
-    with turn(connection):
-        found = np.fromiter(connection.execute(sql, (match(terms, "OR"),)), dtype=_SCORED)
+    found = np.fromiter(connection.execute(sql, (match(terms, "OR"),)), dtype=_SCORED)
     found = found[np.isin(found["chunk_id"], scope)]
     best = found[np.lexsort((found["chunk_id"], -found["score"]))[:limit]]
     return Ranking("lexical", tuple(best["chunk_id"].tolist()), tuple(best["score"].tolist()))

@@ -17,7 +17,6 @@ from numpy.typing import NDArray
 from vstore import config
 from vstore.db.connection import run
 from vstore.db.expiry import LIVE
-from vstore.db.sharing import data_version
 from vstore.errors import FilterError
 from vstore.filters import DOCUMENT_FIELDS, All, AnyOf, Comparison, Filter, Not, Operator, Scalar
 from vstore.types import Scope
@@ -57,7 +56,7 @@ class ResidentScopes:
         return among if ids is None else among[np.isin(among, ids)]
 
     def _read(self, connection: apsw.Connection, compiled: Sql) -> Ids:
-        version = data_version(connection)
+        version = connection.data_version("main")
         with self._lock:
             known_at, known = self._known.get(connection, (version, {}))
             if known_at != version:

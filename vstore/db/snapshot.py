@@ -6,7 +6,6 @@ from collections.abc import Iterator, Sequence
 from copy import copy
 from dataclasses import dataclass, field, replace
 from functools import cached_property
-from threading import Lock
 from typing import TYPE_CHECKING
 
 import apsw
@@ -49,6 +48,7 @@ from vstore.types import (
 
 if TYPE_CHECKING:
     from vstore.adapter import Adapter
+    from vstore.storage import Shortlist
     from vstore.types import FloatArray
 
 
@@ -68,7 +68,6 @@ class SqliteSnapshot:
     def __init__(self, connection: apsw.Connection, resident: Resident) -> None:
         self._connection = connection
         self._resident = resident
-        self._scoping = Lock()  # so that of two legs at work one evaluates the scope for both
         self._scopes: dict[Scope, Ids | None] = {}
         self._samples: dict[Scope, FloatArray] = {}
         self._tokenize = tokenizer(connection)
@@ -90,13 +89,12 @@ class SqliteSnapshot:
 
     def _chunks_in(self, scope: Scope) -> Ids | None:
         """The ids of the chunks in scope, ascending; None for all there are."""
-        with self._scoping:
-            if scope not in self._scopes:
-                live = self._live() if scope == Scope() and self._past is not None else None
-                if live is None:
-                    live = self._resident.scopes.read(self._connection, scope, self._past)
-                self._scopes[scope] = live
-            return self._scopes[scope]
+        if scope not in self._scopes:
+            live = self._live() if scope == Scope() and self._past is not None else None
+            if live is None:
+                live = self._resident.scopes.read(self._connection, scope, self._past)
+            self._scopes[scope] = live
+        return self._scopes[scope]
 
     def _live(self) -> Ids | None:
         """The ids of all chunks but those that have expired or belong to drafts; None where that takes a look at all.
@@ -150,12 +148,23 @@ class SqliteSnapshot:
             )
         return self._holding[key]
 
-    def dense(self, vector: FloatArray, scope: Scope, limit: int, *, exact: bool = False) -> Ranking:
+    def shortlist(self, scope: Scope, limit: int, *, exact: bool = False) -> Shortlist | None:
+        """See `Snapshot.shortlist`."""
+        if self.space is None or exact:
+            return None
+        return vectors.shortlist(self._connection, self._chunks_in(scope), limit, self._codes)
+
+    def dense(
+        self, vector: FloatArray, scope: Scope, limit: int, *, exact: bool = False, among: Ids | None = None
+    ) -> Ranking:
         """See `Snapshot.dense`."""
         if self.space is None:
             return Ranking("dense")
+        if among is None:
+            listed = self.shortlist(scope, limit, exact=exact)
+            among = listed(vector) if listed else None
         chunks = self._chunks_in(scope)
-        return vectors.rank(self._connection, self.space, vector, chunks, limit, self._codes, exact=exact)
+        return vectors.rank(self._connection, self.space, vector, chunks, limit, among, exact=exact)
 
     def bm25(self, terms: Sequence[Term], chunk_ids: Sequence[int]) -> dict[int, float]:
         """See `Snapshot.bm25`."""

@@ -8,15 +8,16 @@ from __future__ import annotations
 
 import json
 import zlib
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING
 
 import apsw
 import numpy as np
 
 from vstore import config
+from vstore.algebra import products
 from vstore.db import bm25
-from vstore.db.codes import SCATTERED, Codes, code_bytes, empty, products, sampled, sampled_below, sign_code, sign_codes
+from vstore.db.codes import SCATTERED, Codes, code_bytes, empty, sampled, sampled_below, sign_code, sign_codes
 from vstore.db.connection import run, run_many
 from vstore.db.failures import decoding
 from vstore.db.scope import Ids, Sql
@@ -104,59 +105,75 @@ def _rows(vectors: Sequence[FloatArray], dimension: int) -> FloatArray:
     return rows
 
 
+def shortlist(
+    connection: apsw.Connection, scope: Ids | None, limit: int, codes: Codes | None
+) -> Callable[[FloatArray], Ids] | None:
+    """See `Snapshot.shortlist`: it is made of codes that are in memory, and raises InputError as `to_blob` does."""
+    if codes is None or _few(connection, scope):
+        return None
+    dimension, most = codes.space.dimension, _most(limit)
+
+    def listed(vector: FloatArray) -> Ids:
+        to_blob(vector, dimension)
+        return codes.closest(sign_code(vector), config.CODES_WEIGHED * most, scope).likeliest(vector, most)
+
+    return listed
+
+
 def rank(
     connection: apsw.Connection,
     space: Space,
     vector: FloatArray,
     scope: Ids | None,
     limit: int,
-    codes: Codes | None = None,
+    listed: Ids | None = None,
     *,
     exact: bool = False,
 ) -> Ranking:
     """The `limit` chunks in scope (None: all) with the highest cosine to `vector`.
 
     Exact if asked for, and up to EXACT_SCAN_CHUNKS chunks in scope. Above, the vectors that are likeliest by their sign
-    codes are compared exactly. `codes` are those of all chunks, if they are in memory; the ranking is the same without.
+    codes are compared exactly: those that are `listed`, or those that the table of codes gives, which are the same.
+    Raises InputError for a vector that does not fit.
     """
-    most = None if exact else max(config.CODE_CANDIDATES, config.CODE_OVERSAMPLING * limit)
-    chosen, values = _compared(connection, space, vector, scope, most, codes)
+    blob = to_blob(vector, space.dimension)
+    if listed is None and not exact and not _few(connection, scope):
+        listed = _listed(connection, space, vector, scope, _most(limit))
+    chosen, values = _in(scope if listed is None else listed)
     sql = (
         f"SELECT v.chunk_id, 1.0 - vec_distance_cosine(v.vector, ?) AS score FROM vectors_g{space.number} AS v "
         f"{chosen} ORDER BY score DESC, v.chunk_id LIMIT ?"
     )
-    rows = run(connection, sql, (to_blob(vector, space.dimension), *values, limit))
+    rows = run(connection, sql, (blob, *values, limit))
     return Ranking("dense", tuple(row[0] for row in rows), tuple(row[1] for row in rows))
 
 
-def _compared(
-    connection: apsw.Connection,
-    space: Space,
-    vector: FloatArray,
-    scope: Ids | None,
-    most: int | None,
-    codes: Codes | None,
-) -> Sql:
-    """What follows `... AS v`, the table of vectors, to leave those to compare, by codes; `most` is None for all."""
+def _few(connection: apsw.Connection, scope: Ids | None) -> bool:
+    """Whether there are so few chunks in scope that codes would not pay."""
     chunks, _ = bm25.totals(connection)
-    few = (chunks if scope is None else len(scope)) <= config.EXACT_SCAN_CHUNKS
-    if most is None or few:
-        return _in(scope)
-    code, near = sign_code(vector), config.CODES_WEIGHED * most
-    if codes is not None:
-        return _among(codes.closest(code, near, scope).likeliest(vector, most))
-    if _count(connection, space) != chunks:  # codes are missing
-        return _in(scope)
+    return (chunks if scope is None else len(scope)) <= config.EXACT_SCAN_CHUNKS
+
+
+def _most(limit: int) -> int:
+    """How many vectors are compared exactly after their codes."""
+    return max(config.CODE_CANDIDATES, config.CODE_OVERSAMPLING * limit)
+
+
+def _listed(connection: apsw.Connection, space: Space, vector: FloatArray, scope: Ids | None, most: int) -> Ids | None:
+    """What `shortlist` makes of the vector, from the table of codes; None when some are missing."""
+    chunks, _ = bm25.totals(connection)
+    if _count(connection, space) != chunks:
+        return None
     in_scope, values = _in(scope)
     # A code that was damaged counts as the nearest, so that its vector is compared.
     distance = "CASE length(v.code) WHEN ? THEN vec_distance_hamming(vec_bit(v.code), vec_bit(?)) ELSE -1 END"
     sql = (
         f"SELECT v.chunk_id, v.code FROM codes_g{space.number} AS v {in_scope} ORDER BY {distance}, v.chunk_id LIMIT ?"
     )
-    rows = run(connection, sql, (*values, code_bytes(space), code, near))
+    rows = run(connection, sql, (*values, code_bytes(space), sign_code(vector), config.CODES_WEIGHED * most))
     damaged = [chunk_id for chunk_id, code in rows if len(code) != code_bytes(space)]
     intact = empty(space).joined([row for row in rows if len(row[1]) == code_bytes(space)])
-    return _among(np.concatenate([np.array(damaged, dtype=np.int64), intact.likeliest(vector, most)]))
+    return np.concatenate([np.array(damaged, dtype=np.int64), intact.likeliest(vector, most)])
 
 
 def _in(scope: Ids | None) -> Sql:

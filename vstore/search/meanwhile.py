@@ -1,37 +1,31 @@
-"""One call in another thread, for as long as a `with` block lasts."""
+"""One call in another thread, which nobody has to wait for."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
-from concurrent.futures import Future, ThreadPoolExecutor
-from contextlib import contextmanager
+from collections.abc import Callable
+from concurrent.futures import Future
+from threading import Thread
 from typing import TypeVar
 
 T = TypeVar("T")
 
 
-@contextmanager
-def meanwhile(call: Callable[[], T]) -> Iterator[Future[T]]:
-    """What `call` returns or raises, made while the block does something else; the block ends no earlier than the call.
+def meanwhile(call: Callable[[], T]) -> Future[T]:
+    """What `call` returns or raises, made while its caller does something else.
 
-    What the block itself raises comes first. Where no thread can be had, the call is made before the block.
+    It may hang, in a network for instance: who gives up does not wait for it, nor does the interpreter when it ends.
+    Where no thread can be had the call is made at once.
     """
-    pool = ThreadPoolExecutor(1, thread_name_prefix="vstore-meanwhile")
-    try:
-        outcome = pool.submit(call)
-    except RuntimeError:  # there are too many threads, or the interpreter is about to end
-        outcome = Future()
-        outcome.set_result(call())
-    try:
-        yield outcome
-    finally:
-        _end(pool)
+    outcome: Future[T] = Future()
 
+    def run() -> None:
+        try:
+            outcome.set_result(call())
+        except BaseException as error:  # noqa: BLE001 - who asks for the outcome gets it
+            outcome.set_exception(error)
 
-def _end(pool: ThreadPoolExecutor) -> None:
-    """Wait for the call, even when the user interrupts that: what it works with is closed next."""
     try:
-        pool.shutdown()
-    except KeyboardInterrupt:
-        pool.shutdown()
-        raise
+        Thread(target=run, name="vstore-meanwhile", daemon=True).start()
+    except RuntimeError:  # there are too many, or the interpreter is about to end
+        run()
+    return outcome

@@ -1,4 +1,4 @@
-"""Search, in order: embed -> rank by meaning (meanwhile by keywords) -> fuse -> stages -> fetch the best k -> context.
+"""Search, in order: embed (meanwhile rank by keywords) -> rank by meaning -> fuse -> stages -> fetch -> context.
 
 Fusion puts what holds the quoted phrases before all else; of the stages, those that the caller passes act before those
 that are built in. At last every result gets its confidence.
@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import wait
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
@@ -16,21 +17,23 @@ import numpy as np
 
 from vstore import config
 from vstore.adapter import Adapter, shares
-from vstore.errors import ModelError, QueryError
+from vstore.errors import QueryError
 from vstore.results import Hit, Results
 from vstore.search import confidence, fuse, optional
 from vstore.search.context import counter, expand
 from vstore.search.meanwhile import meanwhile
+from vstore.search.question import adapting, embedded, model_for, served, served_mode
 from vstore.search.stages import STAGES, Facts, crowded
 from vstore.search.wording import holders_first, quoted, unmatched, wanting
 from vstore.storage import Index, Snapshot
 from vstore.types import Background, Candidate, Embedder, Mode, Query, Ranking, Term
 
 if TYPE_CHECKING:
-    from vstore.types import FloatArray
+    from vstore.search.question import Question
+    from vstore.storage import ChunkIds, Shortlist
 
-    Question = tuple[str, FloatArray]  # the fingerprint of the embedding space, and the query's vector
     Legs = tuple[Sequence[Term], Ranking, Ranking]  # the query's terms, the ranking by them, and the one by meaning
+    Begun = tuple[Snapshot, Question | None, str | None, Legs | None]  # the str says why there is no question
 
 MODES: tuple[Mode, ...] = ("hybrid", "dense", "lexical")
 
@@ -55,22 +58,16 @@ def search(index: Index, embedder: Callable[[], Embedder], query: Query, *, expl
     timings: dict[str, float] = {}
     with _timed(timings, "total"):
         with _timed(timings, "embed"):
-            model, degraded = _model(embedder, query)  # before the snapshot, which shall not wait for a download
-        with index.snapshot() as snapshot:
-            question, legs = None, None
-            if model is not None:
-                with meanwhile(lambda: _by_keywords(snapshot, query, timings)) as by_keywords:
-                    with _timed(timings, "embed"):
-                        question, degraded = _embedded(model, query)
-                    dense = _by_meaning(snapshot, query, served(snapshot, question), timings)
-                legs = (*by_keywords.result(), dense)
+            model, degraded = model_for(embedder, query)
+        with _begun(index, model, query, timings) as (snapshot, question, failure, legs):
             mode = served_mode(query, question)
             found = find(snapshot, query, question, timings, legs)
             with _timed(timings, "fetch"):
                 hits = _hits(snapshot, found.candidates[: query.k], query.text if explain else "")
             if query.context:
                 with _timed(timings, "context"):
-                    hits = expand(snapshot, hits, query.context, query.context_tokens, counter(model))
+                    count = counter(model if question else None)
+                    hits = expand(snapshot, hits, query.context, query.context_tokens, count)
             with _timed(timings, "confidence"):
                 sure = _sure(snapshot, found, mode, question, len(hits))
             space = snapshot.space
@@ -83,7 +80,7 @@ def search(index: Index, embedder: Callable[[], Embedder], query: Query, *, expl
         hits=tuple(replace(hit, confidence=sure.chunks[hit.chunk_id]) for hit in hits) if sure else hits,
         mode=mode,
         fusion=query.fusion,
-        degraded=degraded,
+        degraded=degraded or failure,
         remarks=found.remarks,
         confidence=sure.search if sure else None,
         answerable=sure.answerable if sure else None,
@@ -119,40 +116,49 @@ def _is_count(value: object, least: int, most: int) -> bool:
     return isinstance(value, int) and not isinstance(value, bool) and least <= value <= most
 
 
-def prepare(embedder: Callable[[], Embedder], query: Query) -> tuple[Question | None, str | None]:
-    """The query embedded, or None and why not; a search by keywords alone needs no vector, and no reason."""
-    model, degraded = _model(embedder, query)
-    return (None, degraded) if model is None else _embedded(model, query)
+@contextmanager
+def _begun(index: Index, model: Embedder | None, query: Query, timings: dict[str, float]) -> Iterator[Begun]:
+    """A snapshot, and what was found in it while a model embedded the query in another thread.
+
+    That thread also does what the dense leg can do without the file, which it never asks for anything. A model that
+    takes its time, as one behind a network may, holds up no snapshot: there is a new one when it is done.
+    """
+    if model is None or query.mode == "dense":
+        with _timed(timings, "embed"):
+            question, failure = embedded(model, query) if model else (None, None)
+        with index.snapshot() as snapshot:
+            yield snapshot, question, failure, None
+        return
+    with index.snapshot() as snapshot:
+        with _timed(timings, "dense"):
+            adapt, shortlist = adapting(snapshot), snapshot.shortlist(query.scope, _depth(query), exact=query.exact)
+        embedding = meanwhile(lambda: _embedded_and_listed(model, query, adapt, shortlist, timings))
+        terms, lexical = _by_keywords(snapshot, query, timings)
+        if wait([embedding], config.SNAPSHOT_PATIENCE_S).done:
+            question, failure, among = embedding.result()
+            dense = _by_meaning(snapshot, query, served(snapshot, question), timings, among)
+            yield snapshot, question, failure, (terms, lexical, dense)
+            return
+    question, failure, _ = embedding.result()
+    with index.snapshot() as snapshot:
+        yield snapshot, question, failure, None
 
 
-def served_mode(query: Query, question: Question | None) -> Mode:
-    """The mode in which a query is served: without a vector by keywords, whatever was asked for."""
-    return query.mode if question else "lexical"
-
-
-def _model(embedder: Callable[[], Embedder], query: Query) -> tuple[Embedder | None, str | None]:
-    """The model that the query takes, or None and why there is none."""
-    if query.mode == "lexical":
-        return None, None
-    try:
-        return embedder(), None
-    except ModelError as error:
-        return None, _without(error, query)
-
-
-def _embedded(model: Embedder, query: Query) -> tuple[Question | None, str | None]:
-    """The query as a vector, or None and why not: a model's weights are read at its first text, and may be unfit."""
-    try:
-        return (model.fingerprint, model.embed_queries([quoted(query.text)[1]])[0]), None
-    except ModelError as error:
-        return None, _without(error, query)
-
-
-def _without(error: ModelError, query: Query) -> str:
-    """What a search says that goes on without a model. Raises the error where there is no other way."""
-    if query.mode == "dense":
-        raise error
-    return f"searched by keywords only, without a model: {error}"
+def _embedded_and_listed(
+    model: Embedder,
+    query: Query,
+    adapt: Callable[[Question], Question],
+    shortlist: Shortlist | None,
+    timings: dict[str, float],
+) -> tuple[Question | None, str | None, ChunkIds | None]:
+    """The query as a vector, or why there is none, and the chunks whose vectors are worth comparing with it."""
+    with _timed(timings, "embed"):
+        question, failure = embedded(model, query)
+    if question is None:
+        return None, failure, None
+    with _timed(timings, "dense"):
+        _, vector = adapt(question)
+        return question, None, shortlist(vector) if shortlist else None
 
 
 def _by_keywords(snapshot: Snapshot, query: Query, timings: dict[str, float]) -> tuple[Sequence[Term], Ranking]:
@@ -171,12 +177,18 @@ def _lexical(snapshot: Snapshot, query: Query, terms: Sequence[Term], timings: d
         return snapshot.lexical(terms, query.scope, _depth(query), exact=query.exact)
 
 
-def _by_meaning(snapshot: Snapshot, query: Query, question: Question | None, timings: dict[str, float]) -> Ranking:
+def _by_meaning(
+    snapshot: Snapshot,
+    query: Query,
+    question: Question | None,
+    timings: dict[str, float],
+    among: ChunkIds | None = None,
+) -> Ranking:
     """The ranking by the vector that serves; nothing without one, or while no document was embedded."""
     if question is None or snapshot.space is None:
         return Ranking("dense")
     with _timed(timings, "dense"):
-        return snapshot.dense(question[1], query.scope, _depth(query), exact=query.exact)
+        return snapshot.dense(question[1], query.scope, _depth(query), exact=query.exact, among=among)
 
 
 def find(
@@ -220,18 +232,6 @@ def find(
         with _timed(timings, "stages"):
             candidates = _staged(snapshot, candidates, query.stages)
     return Found(evidence, candidates, remarks + (snapshot.remarks if question else ()))
-
-
-def served(snapshot: Snapshot, question: Question | None) -> Question | None:
-    """The question as the active adapter, if there is one, maps it.
-
-    Raises SpaceMismatchError when it was embedded by another model than the store's vectors.
-    """
-    if question is None or snapshot.space is None:
-        return question
-    fingerprint, vector = question
-    snapshot.space.require(fingerprint)
-    return question if snapshot.adapter is None else (fingerprint, snapshot.adapter.apply(vector))
 
 
 def _rank(

@@ -7,12 +7,13 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from vstore.filters import All, Comparison
-from vstore.search.pipeline import check, find, prepare, served_mode
+from vstore.search.pipeline import check, find
+from vstore.search.question import prepare, served_mode
 from vstore.storage import Snapshot
 from vstore.types import Candidate, Embedder, Mode, Query, StoredDocument
 
 if TYPE_CHECKING:
-    from vstore.search.pipeline import Question
+    from vstore.search.question import Question
 
 Options = Mapping[str, Any]  # keyword arguments of `Store.search`
 

@@ -8,8 +8,9 @@ from dataclasses import replace
 from vstore import config
 from vstore.errors import NotFoundError
 from vstore.results import Explanation, Move, Standing
-from vstore.search.pipeline import check, served
+from vstore.search.pipeline import check
 from vstore.search.probe import Options, Probe, Questions, place_of
+from vstore.search.question import served
 from vstore.search.remedy import Barrier, Remedy, barriers, bring_back
 from vstore.storage import Index, Snapshot
 from vstore.types import Candidate, Embedder, Mode, Query, StoredChunk, StoredDocument, Term
