@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 from concurrent.futures import ThreadPoolExecutor
+from contextvars import ContextVar
 from pathlib import Path
 from threading import Event, Thread, current_thread
 from typing import Any
@@ -42,6 +43,13 @@ def test_what_the_call_raises_is_raised_to_who_asks_for_its_outcome(error: type[
     outcome = meanwhile(call)
     with pytest.raises(error):
         outcome.result(SECONDS)
+
+
+def test_the_call_sees_what_its_callers_context_holds() -> None:
+    """Who a request is from, say, or what it is traced under."""
+    request: ContextVar[str] = ContextVar("request")
+    request.set("number 7")
+    assert meanwhile(request.get).result(SECONDS) == "number 7"
 
 
 def test_without_a_thread_the_call_is_made_all_the_same(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -171,8 +171,6 @@ def _by_keywords(snapshot: Snapshot, query: Query, timings: dict[str, float]) ->
 
 
 def _lexical(snapshot: Snapshot, query: Query, terms: Sequence[Term], timings: dict[str, float]) -> Ranking:
-    if query.mode == "dense":
-        return Ranking("lexical")
     with _timed(timings, "lexical"):
         return snapshot.lexical(terms, query.scope, _depth(query), exact=query.exact)
 
